@@ -1,0 +1,1 @@
+"""Spool or access log -> enriched rows. The raw user agent ends here."""

@@ -1,0 +1,1 @@
+"""Aggregated answers for analysts: one query language, an internal lane and a released lane."""

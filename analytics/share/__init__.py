@@ -1,0 +1,1 @@
+"""Named recipients receive sealed releases and nothing else; every disclosure is logged."""

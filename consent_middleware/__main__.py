@@ -1,0 +1,3 @@
+from consent_middleware.cli import main
+
+main()
