@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
 
 
 def run(group: click.Group, program: str) -> None:
-    """Run a command line: 0 done, 1 found something wrong, 2 could not run; what a user can mend is never a traceback."""
+    """Run a command line: 0 done, 1 found something wrong, 2 could not run; no traceback for what a user can mend."""
     try:
         result = group.main(prog_name=program, standalone_mode=False)
     except click.exceptions.Abort:
