@@ -9,8 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -114,7 +116,7 @@ class PrivacyPolicy(msgspec.Struct, frozen=True, dict=True):
         except tomllib.TOMLDecodeError as error:
             raise PolicyError(f"{name}: not valid TOML: {error}") from None
         try:
-            file = msgspec.convert(raw, File)
+            file = msgspec.convert(_spell_bases(raw), File)
         except msgspec.ValidationError as error:
             raise PolicyError(f"{name}: {explain(error, raw, File)}") from None
         purposes = file.purpose
@@ -207,3 +209,18 @@ class PrivacyPolicy(msgspec.Struct, frozen=True, dict=True):
         if not country and any(regime == "opt-in" for regime in regimes.values()):
             return "opt-in"
         return regimes.get("default", "opt-in")
+
+
+def _spell_bases(raw: dict[str, Any]) -> dict[str, Any]:
+    """A lawful basis may be written as lawyers do: "Legitimate interest", "legal_obligation"."""
+
+    def spelled(entry: object) -> object:
+        if not isinstance(entry, dict) or not isinstance(entry.get("lawful_basis"), str):
+            return entry
+        basis = "-".join(re.split(r"[\s_-]+", entry["lawful_basis"].strip().lower()))
+        return {**entry, "lawful_basis": f"{basis}s" if basis.endswith("interest") else basis}
+
+    return {
+        key: [spelled(entry) for entry in value] if key in {"purpose", "data"} and isinstance(value, list) else value
+        for key, value in raw.items()
+    }

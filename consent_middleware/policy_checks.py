@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 OWN_COOKIES = ("__Host-consent", "__Host-visitor", "consent", "visitor")
 MAX_VISITOR_DAYS = 396  # 13 months: CNIL 2020-092, and the promise for the visitor cookie
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2629800, "year": 31557600}
+UNIT_NAMES = {
+    "second": {"s", "sec", "secs", "second", "seconds"},
+    "minute": {"min", "mins", "minute", "minutes"},
+    "hour": {"h", "hour", "hours"},
+    "day": {"d", "day", "days"},
+    "week": {"w", "week", "weeks"},
+    "month": {"mo", "month", "months"},
+    "year": {"y", "year", "years"},
+}
+ISO_DURATION = re.compile(
+    r"p(?!$)(?:(?P<year>\d+)y)?(?:(?P<month>\d+)m)?(?:(?P<week>\d+)w)?(?:(?P<day>\d+)d)?"
+    r"(?:t(?:(?P<hour>\d+)h)?(?:(?P<minute>\d+)m)?(?:(?P<second>\d+)s)?)?"
+)
 LONGEST_PERIOD_DAYS = {"standard": 31, "small": 31}
 PERIODS = ("day", "week", "month")
 COOKIE_NAME = re.compile(r"^[!#$%&'*+\-.0-9A-Z^_`a-z|~]+$")  # RFC 9110 token; `*` is our wildcard too
@@ -23,15 +36,26 @@ LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
 HOST = re.compile(r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?$|^\[[0-9A-Fa-f:]+\](:\d+)?$")
 
 
-def lifetime_seconds(text: str) -> int | None:
-    """`session` is None; "13 months", "1 year", "30 minutes", "182 days" are seconds. Raises ValueError."""
-    lowered = text.strip().lower()
+def lifetime_seconds(lifetime: str | int) -> int | None:
+    """None for `session`; else seconds: "13 months", "1 year", "30 min", "182 d", ISO 8601 ("P13M"), a number of days.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(lifetime, int):
+        return lifetime * SECONDS["day"]
+    lowered = lifetime.strip().lower()
     if lowered in {"session", ""}:
         return None
-    match = re.fullmatch(r"(\d+)\s*([a-z]+?)s?", lowered)
-    if match is None or match.group(2) not in SECONDS:
-        raise ValueError(f'"{text}" is not a lifetime: write "session", or a number and a unit such as "13 months"')
-    return int(match.group(1)) * SECONDS[match.group(2)]
+    if match := ISO_DURATION.fullmatch(lowered):
+        parts = {unit: int(amount) for unit, amount in match.groupdict().items() if amount}
+    elif match := re.fullmatch(r"(\d+)\s*([a-z]+)", lowered):
+        unit = next((unit for unit, names in UNIT_NAMES.items() if match.group(2) in names), "")
+        parts = {unit: int(match.group(1))} if unit else {}
+    else:
+        parts = {}
+    if not parts:
+        raise ValueError(f'"{lifetime}" is not a lifetime: write "session", or a number and a unit such as "13 months"')
+    return sum(amount * SECONDS[unit] for unit, amount in parts.items())
 
 
 def problems(policy: PrivacyPolicy, *, index_of_implied: int = 0) -> Iterator[str]:

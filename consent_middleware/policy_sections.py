@@ -15,8 +15,15 @@ from msgspec import Meta, Struct
 Text = str | dict[str, str]
 
 Regime = Literal["opt-in", "opt-out", "uk-statistics", "fr-audience"]
+# Article 6(1) GDPR, and the exemption of Article 5(3) ePrivacy / PECR 6(4) for what a service asked for needs.
 LawfulBasis = Literal[
-    "consent", "contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests"
+    "consent",
+    "contract",
+    "legal-obligation",
+    "vital-interests",
+    "public-task",
+    "legitimate-interests",
+    "strictly-necessary",
 ]
 GoogleSignal = Literal[
     "ad_storage",
@@ -89,14 +96,14 @@ class Purpose(Section, frozen=True, kw_only=True):
     title: Text = ""
     description: Text = ""
     required: bool = False
-    lawful_basis: LawfulBasis | Literal[""] = ""  # empty: legitimate-interests when required, else consent
+    lawful_basis: LawfulBasis | Literal[""] = ""  # empty: strictly-necessary when required, else consent
     lifetime_days: Positive | None = None
     google_signals: tuple[GoogleSignal, ...] = ()
     without_it: Text = ""  # what does not work when this is refused
 
     @property
     def basis(self) -> str:
-        return self.lawful_basis or ("legitimate-interests" if self.required else "consent")
+        return self.lawful_basis or ("strictly-necessary" if self.required else "consent")
 
 
 class Cookie(Section, frozen=True, kw_only=True):
@@ -106,7 +113,7 @@ class Cookie(Section, frozen=True, kw_only=True):
     purpose: str
     provider: str = ""
     description: Text = ""
-    lifetime: str = "session"  # "session", or a number and a unit: "30 minutes", "13 months"
+    lifetime: str | int = "session"  # "session"; a number and a unit ("30 minutes", "13 months"); a number is days
     kind: Literal["http", "session", "local", "pixel"] = "http"
     domain: str = ""
     path: str = "/"
@@ -144,7 +151,7 @@ class Capture(Section, frozen=True, kw_only=True):
 
     purpose: str = "analytics"  # the purpose whose grant allows statistics with a visitor id
     query_parameters: tuple[str, ...] = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "ref")
-    interactions: bool = True
+    interactions: bool | tuple[str, ...] = True  # all, none, or the named ones: engagement, outbound, download, ...
     without_consent: Literal["counts", "nothing", "daily-key"] = "counts"
     plausible: bool = False  # answer POST /api/event
     routes: tuple[str, ...] = ()  # the site's public paths, for releases without a threshold
