@@ -41,7 +41,10 @@ NECESSARY = "necessary"
 
 
 class PolicyError(ValueError):
-    """The policy file can't be used; the message names file, key and reason."""
+    """The policy file can't be used; the message, one line, names file, key and reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class File(Section, frozen=True, kw_only=True):
@@ -115,6 +118,8 @@ class PrivacyPolicy(msgspec.Struct, frozen=True, dict=True):
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise PolicyError(f"{name}: not valid TOML: {error}") from None
+        except RecursionError:
+            raise PolicyError(f"{name}: not valid TOML: nested too deeply") from None
         try:
             file = msgspec.convert(_spell_bases(raw), File)
         except msgspec.ValidationError as error:

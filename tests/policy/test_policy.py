@@ -242,10 +242,17 @@ def test_the_schema_accepts_what_loads_and_refuses_an_unknown_key() -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_either_loads_or_is_refused_in_one_line(text: str) -> None:
+    message = ""
     try:
         PrivacyPolicy.parse(text)
     except PolicyError as error:
-        assert "\n" not in str(error)
+        message = str(error)
+    assert "\n" not in message
+
+
+def test_a_key_with_a_line_feed_and_a_deep_nest_are_refused_in_one_line() -> None:
+    assert refusal('"a\\nb" = 1') == "controller.a b: unknown key"
+    assert "nested too deeply" in refusal("x = " + "[" * 5000)
 
 
 @given(st.integers(1, 500), st.sampled_from(["days", "d", "day", " months", "y", " min"]))
