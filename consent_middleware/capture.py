@@ -1,0 +1,256 @@
+"""What a request leaves behind: page views and events on their way into the spool, under the basis that allows them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Mapping, MutableMapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from consent_middleware import visit
+from consent_middleware.visit import Captured
+
+if TYPE_CHECKING:
+    from consent_middleware.country import ClientResolver
+    from consent_middleware.decision import Decision
+    from consent_middleware.policy import PrivacyPolicy
+    from consent_middleware.salts import DailySalts
+    from consent_middleware.spool import Spool
+
+Scope = MutableMapping[str, Any]
+log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+# Asked for with Accept-CH, after consent only.
+CLIENT_HINTS = b"Sec-CH-UA-Full-Version-List, Sec-CH-UA-Platform-Version, Sec-CH-UA-Model"
+_HINT_HEADERS = {
+    b"sec-ch-ua": 0,
+    b"sec-ch-ua-full-version-list": 1,
+    b"sec-ch-ua-platform": 2,
+    b"sec-ch-ua-platform-version": 3,
+    b"sec-ch-ua-mobile": 4,
+    b"sec-ch-ua-model": 5,
+}
+
+
+@lru_cache(65_536)
+def visitor_key(visitor_id: str) -> int:
+    """64 bits of BLAKE2b over the visitor cookie's value; 0 stands for none. The id itself never reaches the spool."""
+    return int.from_bytes(hashlib.blake2b(visitor_id.encode(), digest_size=8).digest(), "big") or 1
+
+
+class Capture:
+    """Page views and events of one worker. No method raises or waits, except `event_durable`, which does both."""
+
+    def __init__(
+        self, policy: PrivacyPolicy, spool: Spool, clients: ClientResolver, salts: DailySalts | None = None
+    ) -> None:
+        self.policy = policy
+        self.spool = spool
+        self.failures = 0
+        self._clients = clients
+        self._salts = salts
+        self._site = policy.site.site_id
+        self._own_hosts = frozenset(host.partition(":")[0].removeprefix("www.") for host in policy.site.hosts)
+        self._allowed = frozenset(policy.capture.query_parameters)
+        self._exclude = policy.capture.exclude
+        self._path = lru_cache(4096)(self._path_uncached)
+        self._query = lru_cache(4096)(self._query_uncached)
+        self._referrer = lru_cache(4096)(self._referrer_uncached)
+        self._automated = lru_cache(4096)(visit.looks_automated)
+
+    def page_view(
+        self,
+        scope: Scope,
+        decision: Decision,
+        *,
+        visitor_id: str | None,
+        status: int,
+        response_headers: Iterable[tuple[bytes, bytes]] = (),
+        bytes_sent: int = 0,
+        started_ns: int = 0,
+    ) -> None:
+        """Record one answered request. `started_ns` is of time.perf_counter_ns. Never raises, never waits."""
+        try:
+            basis = visit.basis_of(self.policy, decision)
+            if basis is None:
+                return
+            path = self._path(scope.get("path", "/"))
+            if path is None:
+                return
+            duration = (time.perf_counter_ns() - started_ns) // 1_000_000 if started_ns else 0
+            row = self._row(scope, basis, decision.revision, visitor_id, path, status, bytes_sent, duration)
+            self.spool.append(_encode(row))
+        except Exception:  # a page is served whatever happens here; the counter and the log say that something did
+            self.failures += 1
+            log.exception("a page view could not be captured")
+
+    def event(
+        self,
+        scope: Scope,
+        decision: Decision,
+        visitor_id: str | None,
+        name: str,
+        props: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record something that the site itself reports. Never raises, never waits."""
+        try:
+            row = self.event_row(scope, decision, visitor_id, name, props)
+            if row is not None:
+                self.spool.append(row)
+        except Exception:
+            self.failures += 1
+            log.exception("an event could not be captured")
+
+    def event_row(
+        self,
+        scope: Scope,
+        decision: Decision,
+        visitor_id: str | None,
+        name: str,
+        props: Mapping[str, object] | None = None,
+        **more: Any,
+    ) -> bytes | None:
+        """One encoded event, or None when no basis allows one. `more` are fields of Captured that the caller checked."""
+        basis = visit.basis_of(self.policy, decision)
+        if basis is None or basis == "counts" or not self.policy.capture.interactions:
+            return None
+        path = self._path(more.pop("path", None) or scope.get("path", "/"))
+        if path is None:
+            return None
+        row = self._row(scope, basis, decision.revision, visitor_id, path, 0, 0, 0)
+        kept = clean_props(props or {})
+        changes = {"kind": "event", "name": name[:120], "method": "", "props": kept, **more}
+        return _encode(msgspec.structs.replace(row, **changes))
+
+    def handle(self, scope: Scope, decision: Decision, visitor_id: str | None) -> VisitHandle:
+        """What the site finds in scope["visit"]."""
+        return VisitHandle(self, scope, decision, visitor_id)
+
+    def _row(
+        self,
+        scope: Scope,
+        basis: str,
+        revision: int,
+        visitor_id: str | None,
+        path: str,
+        status: int,
+        bytes_sent: int,
+        duration: int,
+    ) -> Captured:
+        now = time.time_ns() // 1_000_000
+        user_agent = referrer = language = host = b""
+        hints: list[bytes] | None = None
+        for name, value in scope.get("headers") or ():
+            if name == b"user-agent":
+                user_agent = value
+            elif name == b"referer":
+                referrer = value
+            elif name == b"accept-language":
+                language = value
+            elif name == b"host":
+                host = value
+            elif name in _HINT_HEADERS:
+                hints = hints or [b""] * 6
+                hints[_HINT_HEADERS[name]] = value[:256]
+        agent = user_agent[: visit.MAX_USER_AGENT].decode("latin-1")
+        if basis == "counts":
+            return Captured(
+                site=self._site,
+                time=now - now % visit.HOUR_MS,
+                kind="count",
+                name="pageview",
+                path=path,
+                status=status,
+                automated=self._automated(agent),
+                basis="counts",
+                revision=revision,
+            )
+        client = self._clients.resolve(scope)
+        visitor = 0
+        if visitor_id and basis in ("consent", "opt-out"):
+            visitor = visitor_key(visitor_id)
+        elif basis not in ("consent",) and self._salts is not None:
+            visitor = self._salts.key(self._clients.address(scope), agent, self._site)
+        return Captured(
+            site=self._site,
+            time=now,
+            kind="view",
+            name="pageview",
+            host=host[:255].decode("latin-1").lower(),
+            path=path,
+            query=self._query(scope.get("query_string") or b""),
+            referrer=self._referrer(referrer[:2048]) if referrer else "",
+            method=scope.get("method", ""),
+            status=status,
+            bytes=bytes_sent,
+            duration_ms=duration,
+            protocol=scope.get("http_version", ""),
+            language=_language(language),
+            country=client.country[:2],
+            region=client.region,
+            city=client.city,
+            user_agent=agent,
+            hints=b"\x1f".join(hints).decode("latin-1") if hints else "",
+            visitor=visitor,
+            basis=basis,
+            revision=revision,
+        )
+
+    def _path_uncached(self, path: str) -> str | None:
+        if any(fnmatchcase(path, pattern) for pattern in self._exclude):
+            return None
+        return visit.scrub_path(path.encode("utf-8", "replace").decode())
+
+    def _query_uncached(self, query: bytes) -> str:
+        return visit.scrub_query(query.decode("latin-1"), self._allowed)
+
+    def _referrer_uncached(self, referrer: bytes) -> str:
+        return visit.referrer_host(referrer.decode("latin-1"), self._own_hosts)
+
+
+class VisitHandle:
+    """scope["visit"]: lets the site report events of its own."""
+
+    __slots__ = ("_capture", "_decision", "_scope", "_visitor_id")
+
+    def __init__(self, capture: Capture, scope: Scope, decision: Decision, visitor_id: str | None) -> None:
+        self._capture = capture
+        self._scope = scope
+        self._decision = decision
+        self._visitor_id = visitor_id
+
+    def event(self, name: str, /, **props: object) -> None:
+        """Record an event with up to 30 properties; nothing happens when no basis allows it. Never raises."""
+        self._capture.event(self._scope, self._decision, self._visitor_id, name, props)
+
+
+def clean_props(props: Mapping[str, object]) -> dict[str, str]:
+    """At most 30 properties with short text values; values that identify somebody are left out."""
+    kept: dict[str, str] = {}
+    for name, value in props.items():
+        if len(kept) == visit.MAX_PROPS:
+            break
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        if not isinstance(value, str | int | float):
+            continue
+        text = str(value)[: 2 * visit.MAX_VALUE]
+        if text and not visit.is_identifying(text):
+            kept[str(name)[:100]] = text
+    return kept
+
+
+@lru_cache(1024)
+def _language(header: bytes) -> str:
+    """The first language of an Accept-Language header, base language and region at most: `en-GB`."""
+    first = header.partition(b",")[0].partition(b";")[0].strip()[:16].decode("latin-1")
+    base, _, region = first.partition("-")
+    if not base.isalpha() or len(base) > 3:
+        return ""
+    return f"{base.lower()}-{region.upper()}" if len(region) == 2 and region.isalpha() else base.lower()

@@ -1,0 +1,80 @@
+"""The desk between the site and analytics: requests go out as control records, answers come back as files.
+
+The web process never opens the store. A request about one visitor travels through the spool; `analytics serve` puts
+the answer into `answers/<ticket>.json`, readable by the owner only, and takes it away after a day.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from consent_middleware.spool import Kind, Spool
+
+ANSWER_SECONDS: Final = 24 * 3600
+_TICKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def new_ticket() -> str:
+    """A name for one request that nobody can guess: 22 characters."""
+    return secrets.token_urlsafe(16)
+
+
+def answer_path(data_dir: Path, ticket: str) -> Path:
+    """Where the answer to a ticket lies. Raises ValueError for what can't be a ticket."""
+    if not _TICKET.fullmatch(ticket):
+        raise ValueError("not a ticket")
+    return Path(data_dir) / "answers" / f"{ticket}.json"
+
+
+class Desk:
+    """Requests out, answers in."""
+
+    def __init__(self, data_dir: Path, spool: Spool) -> None:
+        self._data_dir = Path(data_dir)
+        self._spool = spool
+
+    async def ask(self, kind: Kind, visitor: int, ticket: str, text: str = "") -> None:
+        """Hand one request to analytics; durable on return. `visitor` is the key of capture.visitor_key."""
+        answer_path(self._data_dir, ticket)
+        await self._spool.control(kind, visitor, ticket, text)
+
+    def answer(self, ticket: str) -> bytes | None:
+        """The answer as JSON, or None while it is being prepared, or when it was taken away after 24 hours."""
+        try:
+            path = answer_path(self._data_dir, ticket)
+            if time.time() - path.stat().st_mtime > ANSWER_SECONDS:
+                path.unlink(missing_ok=True)
+                return None
+            return path.read_bytes()
+        except (FileNotFoundError, ValueError):
+            return None
+
+
+def write_answer(data_dir: Path, ticket: str, answer: bytes) -> None:
+    """Put an answer where the desk finds it, whole and readable by the owner only."""
+    path = answer_path(data_dir, ticket)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(answer)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def remove_old_answers(data_dir: Path, now: float | None = None) -> int:
+    """Take away answers older than 24 hours; how many were."""
+    limit = (time.time() if now is None else now) - ANSWER_SECONDS
+    removed = 0
+    for path in (Path(data_dir) / "answers").glob("*.json"):
+        if path.stat().st_mtime < limit:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
