@@ -116,7 +116,7 @@ class Capture:
         props: Mapping[str, object] | None = None,
         **more: Any,
     ) -> bytes | None:
-        """One encoded event, or None when no basis allows one. `more` are fields of Captured that the caller checked."""
+        """One encoded event, or None when no basis allows one. `more` are fields of Captured the caller checked."""
         basis = visit.basis_of(self.policy, decision)
         if basis is None or basis == "counts" or not self.policy.capture.interactions:
             return None

@@ -101,7 +101,7 @@ def _without_port(address: str) -> str:
 
 
 class ClientResolver:
-    """scope -> Client, with a bounded cache. The address itself is returned by `address` only, for keys in the worker."""
+    """scope -> Client, with a bounded cache. Only `address` returns the address itself, for keys in the worker."""
 
     def __init__(self, policy: PrivacyPolicy) -> None:
         site = policy.site

@@ -1,7 +1,7 @@
 """Daily salts: a visitor key that can't be linked from one day to the next, where the regime allows one at all.
 
 The salt of a day is random, shared by the workers of a host through a file (of several hosts through PostgreSQL), and
-destroyed at the latest 48 hours after it was made. Whoever has the data and no salt can't compute a key from an address.
+destroyed at the latest 48 hours after it was made. Who has the data and no salt can't compute a key from an address.
 """
 
 from __future__ import annotations

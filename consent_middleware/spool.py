@@ -77,6 +77,7 @@ class _Segment:
         os.write(self.blocks_fd, f"segment 1 {boot_id()}\n".encode())
         self.end = self.synced = 0
         self.rows = self.checksum = 0  # of the block that is being filled
+        self.controls = False
         folder_fd = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(folder_fd)
@@ -175,6 +176,7 @@ class Spool:
             self._reset()
         with self._lock:
             segment = self._segment or self._open_segment()
+            segment.controls = True
             fd = os.open(segment.path.with_suffix(".control"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.write(fd, line)
@@ -217,7 +219,7 @@ class Spool:
             end, rows, checksum = segment.end, segment.rows, segment.checksum
             if rows:
                 segment.rows = segment.checksum = 0
-            closing = bool(end) and (
+            closing = (bool(end) or segment.controls) and (
                 end >= self.limits.segment_bytes
                 or time.monotonic() - segment.born >= self.limits.segment_seconds
                 or self._closing
@@ -235,6 +237,9 @@ class Spool:
                 segment.close()
         except OSError as failure:
             error = failure
+            with self._lock:  # nothing more goes into a segment whose blocks are uncertain
+                if self._segment is segment:
+                    self._segment = None
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for loop, future in waiting:
             by_loop.setdefault(loop, []).append(future)

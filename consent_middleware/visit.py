@@ -104,7 +104,7 @@ def basis_of(policy: PrivacyPolicy, decision: Decision) -> str | None:
         return None
     if capture.without_consent == "daily-key" and not decision.decided and not decision.signals:
         if decision.regime in ("uk-statistics", "fr-audience"):
-            return decision.regime
+            return str(decision.regime)
         if decision.regime == "opt-out":
             return "daily-key"
     return "counts"
@@ -112,30 +112,23 @@ def basis_of(policy: PrivacyPolicy, decision: Decision) -> str | None:
 
 # What identifies a person or a click, whatever the parameter is called. Tokens are long runs without a word in them.
 _CLICK_IDS = frozenset(
-    [
-        "gclid",
-        "dclid",
-        "gclsrc",
-        "gbraid",
-        "wbraid",
-        "fbclid",
-        "msclkid",
-        "twclid",
-        "ttclid",
-        "li_fat_id",
-        "igshid",
-        "yclid",
-        "mc_eid",
-        "_ga",
-        "_gl",
-        "s_kwcid",
-        "srsltid",
-        "vero_id",
-        "wickedid",
-        "oly_enc_id",
-        "oly_anon_id",
+    (
+        *(
+            "gclid",
+            "dclid",
+            "gclsrc",
+            "gbraid",
+            "wbraid",
+            "fbclid",
+            "msclkid",
+            "twclid",
+            "ttclid",
+            "li_fat_id",
+            "igshid",
+        ),
+        *("yclid", "mc_eid", "_ga", "_gl", "s_kwcid", "srsltid", "vero_id", "wickedid", "oly_enc_id", "oly_anon_id"),
         "rb_clickid",
-    ]
+    )
 )
 _EMAIL = re.compile(r"[^\s@/?&=]+(?:@|%40)[^\s@/?&=]+\.[a-z]{2,}", re.IGNORECASE)
 _CARD = re.compile(r"(?:\d[ +.-]?){12,18}\d")

@@ -1,1 +1,8 @@
-"""ClickHouse, embedded (chDB) or a server: schema, migrations, one client. The only room that imports the driver."""
+"""ClickHouse, embedded (chDB) or a server: schema, migrations, one client. The only room that imports the driver.
+
+`open_store` is the door; `schema/*.sql` are the migrations, `sql/*.sql` here and in the other rooms one question each.
+"""
+
+from analytics.store.client import Store, StoreError, StoreInUse, StoreUnavailable, open_store
+
+__all__ = ["Store", "StoreError", "StoreInUse", "StoreUnavailable", "open_store"]

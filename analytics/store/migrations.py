@@ -1,0 +1,77 @@
+"""The schema as numbered files, each applied once; a file that changed after it was applied is an error."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from analytics.store.client import Store, StoreError
+
+SCHEMA: Final = Path(__file__).parent / "schema"
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a file: separated by `;` at the end of a line, comments taken out."""
+    text = re.sub(r"^\s*--.*$", "", text, flags=re.MULTILINE)
+    return [statement.strip() for statement in re.split(r";\s*$", text, flags=re.MULTILINE) if statement.strip()]
+
+
+def filled(text: str, store: Store) -> str:
+    """A schema file with the engine clause of this store: MergeTree, or Replicated on every node of a cluster."""
+    if store.cluster:
+        values = {
+            "engine": "ReplicatedMergeTree",
+            "deduplication": "replicated_deduplication_window",
+            "on_cluster": store.on_cluster,
+            "local": "",
+        }
+        text = re.sub(r"\$\{local\}(\w+)", r"\1_local", text)
+    else:
+        values = {"engine": "MergeTree", "deduplication": "non_replicated_deduplication_window"}
+        values |= {"on_cluster": "", "local": ""}
+    return Template(text).substitute(values)
+
+
+def migrate(store: Store) -> list[str]:
+    """Apply what is not applied yet; the names of it. Raises StoreError when an applied file was changed."""
+    store.command(
+        f"CREATE TABLE IF NOT EXISTS migrations {store.on_cluster} (name String, checksum String, "
+        "applied DateTime('UTC') DEFAULT now()) ENGINE = "
+        + ("ReplicatedMergeTree" if store.cluster else "MergeTree")
+        + " ORDER BY name"
+    )
+    applied = dict(store.query("SELECT name, checksum FROM migrations"))
+    done = []
+    for path in sorted(SCHEMA.glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        if path.stem in applied:
+            if applied[path.stem] != checksum:
+                raise StoreError(f"{path.name} was changed after it was applied; put the change into a file of its own")
+            continue
+        for statement in statements(filled(text, store)):
+            store.command(statement)
+        store.command(
+            "INSERT INTO migrations (name, checksum) VALUES ({name:String}, {checksum:String})",
+            {"name": path.stem, "checksum": checksum},
+        )
+        done.append(path.stem)
+    return done
+
+
+def set_retention(store: Store, raw_days: int) -> None:
+    """Rows go `raw_days` after their time; imported ones after their import. A no-op when the table says so already."""
+    table = store.local("events")
+    clause = f"INTERVAL {int(raw_days)} DAY"
+    ddl = store.query(
+        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+        {"table": table},
+    )
+    if ddl and f"toIntervalDay({int(raw_days)})" in str(ddl[0][0]):
+        return
+    store.command(
+        f"ALTER TABLE {table} {store.on_cluster} MODIFY TTL if(basis = 'imported', loaded, toDateTime(time)) + {clause}"
+    )
