@@ -20,7 +20,7 @@ PACKAGES = ("starlette", "uvicorn", "granian", "itsdangerous", "turbohtml", "chd
 MAX_SECONDS = 3600
 HEADER = """# Benchmarks
 
-Written by `make bench`: each section is what one module of `bench/` printed, with its peers measured in the same run, on
+Written by `make bench`: each section is what one module of `bench/` printed, with its peers in the same run, on
 the machine that is named. Shared machines are noisy: trust medians and ratios, not single times.
 """
 SECTION = re.compile(r"^## (?P<name>[a-z_]+)\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
