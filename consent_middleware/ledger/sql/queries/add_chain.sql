@@ -1,0 +1,1 @@
+INSERT INTO chains (chain, started) VALUES (:chain, :started) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+INSERT INTO heads (number, at, head) VALUES (:number, :at, :head)

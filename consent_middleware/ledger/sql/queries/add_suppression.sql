@@ -1,0 +1,1 @@
+INSERT INTO suppressions (address, purpose, objected, at) VALUES (:address, :purpose, :objected, :at)

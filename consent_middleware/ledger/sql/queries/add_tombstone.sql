@@ -1,0 +1,1 @@
+INSERT INTO tombstones (chain, size, tombstone) VALUES (:chain, :size, :tombstone)

@@ -1,0 +1,1 @@
+SELECT chain FROM chains ORDER BY chain

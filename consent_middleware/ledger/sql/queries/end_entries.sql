@@ -1,0 +1,1 @@
+DELETE FROM entries WHERE position >= :first AND position < :beyond

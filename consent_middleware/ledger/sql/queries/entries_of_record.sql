@@ -1,0 +1,1 @@
+SELECT position, body, hash FROM entries WHERE record = :record ORDER BY position

@@ -1,0 +1,1 @@
+DELETE FROM owed_erasures WHERE ticket = :ticket

@@ -1,0 +1,1 @@
+SELECT head FROM heads ORDER BY number

@@ -1,0 +1,1 @@
+SELECT key FROM subject_keys WHERE record_id = :record_id

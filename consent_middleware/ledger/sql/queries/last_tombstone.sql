@@ -1,0 +1,1 @@
+SELECT size, tombstone FROM tombstones WHERE chain = :chain ORDER BY size DESC LIMIT 1

@@ -1,0 +1,1 @@
+SELECT text FROM notices WHERE hash = :hash

@@ -1,0 +1,1 @@
+SELECT hash, language, revision, text FROM notices ORDER BY revision, language, hash

@@ -1,0 +1,1 @@
+INSERT INTO owed_erasures (visitor, ticket) VALUES (:visitor, :ticket) ON CONFLICT DO NOTHING

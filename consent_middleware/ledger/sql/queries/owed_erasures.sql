@@ -1,0 +1,1 @@
+SELECT visitor, ticket FROM owed_erasures ORDER BY ticket

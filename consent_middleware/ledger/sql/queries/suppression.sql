@@ -1,0 +1,3 @@
+SELECT objected FROM suppressions
+WHERE address = :address AND purpose = :purpose
+ORDER BY number DESC LIMIT 1

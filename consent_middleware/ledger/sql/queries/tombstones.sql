@@ -1,0 +1,1 @@
+SELECT chain, size, tombstone FROM tombstones ORDER BY chain, size
