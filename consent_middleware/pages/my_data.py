@@ -1,0 +1,194 @@
+"""My data: what is kept under this browser's cookie, to see, take away, correct, restrict, object to and erase."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import io
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from consent_middleware.pages.choice_request import BadChoice, parse_form, read_body
+from consent_middleware.pages.rendering import page, page_language
+from consent_middleware.pages.same_site import from_this_site
+from consent_middleware.pages.words import Words, words_for
+
+if TYPE_CHECKING:
+    from consent_middleware.services import Services
+    from consent_middleware.spool import Kind
+
+VERBS: Final[tuple[Kind, ...]] = ("erase", "restrict", "unrestrict", "object", "correct")
+# An answer is asked for once in so many seconds for each visitor; whoever comes back sooner reads the same one.
+FRESH_SECONDS = 600
+MAX_CORRECTION = 2000
+MAX_ROWS_SHOWN = 200
+MAX_ASKED = 10_000
+VISITOR_COOKIES = ("__Host-visitor", "visitor")
+
+
+def visitor_of(request: Request) -> str | None:
+    """The visitor id that this browser's cookie holds."""
+    name = VISITOR_COOKIES[0] if request.url.scheme == "https" else VISITOR_COOKIES[1]
+    return request.cookies.get(name) or None
+
+
+def ticket_for(services: Services, visitor: str, what: str, now: float) -> str:
+    """A ticket that only the holder of the cookie can name: keyed, so that nobody can guess another's."""
+    message = f"{what}|{visitor}|{int(now // FRESH_SECONDS)}".encode()
+    key = b"my data " + services.secret_keys[-1].encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:44]
+
+
+async def show(services: Services, request: Request) -> Response:
+    """GET: the page, or with `?format=json` or `csv` the answer itself; 202 while it is being prepared."""
+    form = request.query_params.get("format", "")
+    t = words_for(services.policy, page_language(services.policy, request))
+    visitor = visitor_of(request)
+    answer = await _answer(services, visitor) if visitor else None
+    if form in {"json", "csv"}:
+        return _download(form, visitor, answer, t)
+    done = request.query_params.get("done", "")
+    rows = rows_of(answer)
+    return page(
+        services,
+        request,
+        "data.html",
+        visitor=visitor,
+        ready=answer is not None,
+        rows=rows[-MAX_ROWS_SHOWN:][::-1],
+        columns=columns_of(rows),
+        total=len(rows),
+        done=titles(t).get(done, ""),
+        reference=request.query_params.get("reference", "")[:8] if done in VERBS else "",
+        actions=[(verb, titles(t)[verb], explanations(t)[verb]) for verb in VERBS if verb != "unrestrict"],
+        lift=titles(t)["unrestrict"],
+        max_correction=MAX_CORRECTION,
+    )
+
+
+async def _answer(services: Services, visitor: str) -> bytes | None:
+    from consent_middleware.capture import visitor_key
+
+    now = time.time()
+    ticket = ticket_for(services, visitor, "export", now)
+    if (answer := services.desk.answer(ticket)) is not None:
+        return answer
+    asked: dict[str, float] = services.policy.__dict__.setdefault("_asked", {})
+    if ticket not in asked:
+        if len(asked) >= MAX_ASKED:
+            asked.clear()
+        asked[ticket] = now
+        await services.desk.ask("export", visitor_key(visitor), ticket)
+    return None
+
+
+def _download(form: str, visitor: str | None, answer: bytes | None, t: Words) -> Response:
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    if visitor is None:
+        error = t("There is no visitor cookie in this browser, so there is nothing that we could find by it.")
+        return JSONResponse({"state": "no-visitor", "error": error}, 404, headers=headers)
+    if answer is None:
+        return JSONResponse({"state": "being-prepared"}, 202, headers={**headers, "retry-after": "2"})
+    headers["content-disposition"] = f'attachment; filename="my-data.{form}"'
+    if form == "json":
+        return Response(answer, media_type="application/json", headers=headers)
+    return Response(csv_of(rows_of(answer)), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def rows_of(answer: bytes | None) -> list[dict[str, Any]]:
+    """The rows of an answer, oldest first."""
+    if answer is None:
+        return []
+    decoded = msgspec.json.decode(answer)
+    found = decoded.get("rows", decoded.get("events", [])) if isinstance(decoded, dict) else decoded
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """The columns in which any row has something, in the order in which they first appear."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update({name: None for name, value in row.items() if value not in ("", None, 0, {}, [])})
+    return list(columns)
+
+
+def csv_of(rows: list[dict[str, Any]]) -> str:
+    """RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(name, "")) for name in columns])
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} and not _number(text) else text
+
+
+def _number(text: str) -> bool:
+    return text.lstrip("-").replace(".", "", 1).isdigit()
+
+
+def titles(t: Words) -> dict[str, str]:
+    return {
+        "correct": t("Correct"),
+        "restrict": t("Restrict"),
+        "unrestrict": t("Lift the restriction"),
+        "object": t("Object"),
+        "erase": t("Erase"),
+    }
+
+
+def explanations(t: Words) -> dict[str, str]:
+    return {
+        "correct": t("Say what is wrong, and we put it right."),
+        "restrict": t("Your data stays where it is, and is left out of every report."),
+        "object": t("Your data is left out of every report from now on, also what is still to come."),
+        "erase": t(
+            "All of it is deleted for good. The proof of your choice stays, with nothing in it that leads to you."
+        ),
+        "unrestrict": "",
+    }
+
+
+def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
+    """The POST route of one right."""
+
+    async def handler(services: Services, request: Request) -> Response:
+        from consent_middleware.capture import visitor_key
+
+        t = words_for(services.policy, page_language(services.policy, request))
+        if not from_this_site(request.headers):
+            title = t("This request did not come from this site")
+            lines = [t("To be safe, nothing was changed. Open the privacy choices of this site and choose there.")]
+            return page(services, request, "message.html", status=403, title=title, lines=lines, return_to="/")
+        visitor = visitor_of(request)
+        if visitor is None:
+            title = t("My data")
+            lines = [t("There is no visitor cookie in this browser, so there is nothing that we could find by it.")]
+            return page(services, request, "message.html", status=404, title=title, lines=lines, return_to="/")
+        try:
+            fields = parse_form(await read_body(request))
+        except BadChoice as error:
+            return JSONResponse({"error": str(error)}, 400)
+        text = fields.get("text", [""])[-1].strip()[:MAX_CORRECTION] if verb == "correct" else ""
+        ticket = ticket_for(services, visitor, f"{verb} {text}", time.time())
+        await services.desk.ask(verb, visitor_key(visitor), ticket, text)
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"state": "accepted", "request": verb, "reference": ticket[:8]}, 202)
+        query = urlencode({"done": verb, "reference": ticket[:8]})
+        return RedirectResponse(
+            f"{services.policy.site.prefix}/data?{query}", 303, headers={"cache-control": "no-store"}
+        )
+
+    return handler

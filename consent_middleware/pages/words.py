@@ -1,0 +1,84 @@
+"""Words: every sentence of the pages in one language, with the site's own wording laid over the catalogue."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from consent_middleware.pages.catalogue import load_catalogue
+from consent_middleware.pages.languages import catalogue_code, direction
+from consent_middleware.pages.memory import remembered
+
+if TYPE_CHECKING:
+    from consent_middleware.policy import PrivacyPolicy
+
+# One pattern per month and language, such as "{d} janvier {y}"; made from CLDR by scripts/locales.py.
+DATES = Path(__file__).parent / "locales" / "dates.json"
+
+
+class Words:
+    """Called with an English sentence it gives the sentence of its language; values replace `%(name)s`."""
+
+    def __init__(self, language: str, own: Mapping[str, str]) -> None:
+        self.language = language
+        self.direction = direction(language)
+        self._catalogue = load_catalogue(catalogue_code(language))
+        self._own = own
+
+    def __call__(self, sentence: str, **values: object) -> str:
+        text = self._own.get(sentence) or self._catalogue.gettext(sentence)
+        return text % values if values else text
+
+    def several(self, one: str, many: str, count: int) -> str:
+        """The plural form that the language wants for `count`, which stands for `%(n)s`."""
+        own = self._own.get(one if count == 1 else many)
+        return (own or self._catalogue.ngettext(one, many, count)) % {"n": count}
+
+    def date(self, day: dt.date) -> str:
+        """A date as it is written out in this language."""
+        return _patterns()[catalogue_code(self.language)][day.month - 1].format(d=day.day, y=day.year)
+
+    def span(self, amount: int, unit: str) -> str:
+        """ "13 months" in this language; `unit` is one of minute, hour, day, week, month, year (or second)."""
+        if unit == "second":
+            amount, unit = -(-amount // 60), "minute"
+        elif unit == "week":
+            amount, unit = amount * 7, "day"
+        match unit:
+            case "minute":
+                return self.several("%(n)s minute", "%(n)s minutes", amount)
+            case "hour":
+                return self.several("%(n)s hour", "%(n)s hours", amount)
+            case "day":
+                return self.several("%(n)s day", "%(n)s days", amount)
+            case "month":
+                return self.several("%(n)s month", "%(n)s months", amount)
+            case _:
+                return self.several("%(n)s year", "%(n)s years", amount)
+
+    def lifetime(self, text: str) -> str:
+        """A cookie's lifetime as the policy file writes it ("session", "13 months") in this language."""
+        amount, _, unit = text.strip().lower().partition(" ")
+        if not amount.isdigit():
+            return self("until you close the browser")
+        return self.span(int(amount), unit.strip().removesuffix("s"))
+
+
+@functools.cache
+def _patterns() -> dict[str, list[str]]:
+    patterns: dict[str, list[str]] = json.loads(DATES.read_text(encoding="utf-8"))
+    return patterns
+
+
+def words_for(policy: PrivacyPolicy, language: str) -> Words:
+    """The words of a language for one site: its `[site.texts.<language>]` win over the catalogue."""
+
+    def make() -> Words:
+        texts = policy.site.texts
+        return Words(language, {**texts.get(catalogue_code(language), {}), **texts.get(language, {})})
+
+    return remembered(policy, ("words", language), make)

@@ -1,0 +1,87 @@
+"""Keeps `consent_middleware/pages/locales/` in step with the source: `python scripts/locales.py`.
+
+Writes the template (`consent.pot`), brings every `.po` up to date (new sentences empty, gone ones removed) and makes
+`dates.json` from CLDR. Babel is needed here and nowhere at run time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+from pathlib import Path
+
+from babel.dates import format_date
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.plurals import get_plural
+from babel.messages.pofile import read_po, write_po
+
+from consent_middleware.pages.catalogue import DOMAIN, LOCALES, catalogue_path
+from consent_middleware.pages.languages import NAMES
+
+PAGES = LOCALES.parent
+KEYWORDS = {"t": None, "mark": None, "several": (1, 2)}
+METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext.babel_extract")]
+
+
+def template() -> Catalog:
+    """Every sentence of the source, without line numbers: they would change with each edit."""
+    catalogue = Catalog(project="consent-middleware", version="1", charset="utf-8", header_comment="#")
+    for path, _, message, _, _ in extract_from_dir(PAGES, METHODS, keywords=KEYWORDS):
+        catalogue.add(message, locations=[(Path(path).name, None)])
+    return catalogue
+
+
+def write(catalogue: Catalog, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    write_po(buffer, catalogue, width=0, sort_output=True, omit_header=False, include_lineno=False)
+    path.write_bytes(buffer.getvalue())
+
+
+def update(language: str, source: Catalog) -> int:
+    """Bring one language up to date; returns how many sentences it still lacks."""
+    path = catalogue_path(language)
+    old = read_po(io.BytesIO(path.read_bytes()), locale=language) if path.is_file() else Catalog()
+    new = Catalog(locale=language, domain=DOMAIN, charset="utf-8", header_comment="#", fuzzy=False)
+    new.mime_headers = [
+        ("Language", language),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Transfer-Encoding", "8bit"),
+        ("Plural-Forms", get_plural(language).plural_forms),
+    ]
+    missing = 0
+    for message in source:
+        if not message.id:
+            continue
+        kept = old.get(message.id)
+        string = kept.string if kept else ""
+        new.add(message.id, string, locations=message.locations)
+        missing += not (all(string) if isinstance(string, tuple) else string)
+    write(new, path)
+    return missing
+
+
+def dates() -> dict[str, list[str]]:
+    """How each language writes a date out: one pattern for each month, with {d} and {y}."""
+    patterns = {}
+    for language in NAMES:
+        locale = "en_GB" if language == "en" else language
+        months = [format_date(dt.date(2098, month, 27), "long", locale=locale) for month in range(1, 13)]
+        patterns[language] = [text.replace("2098", "{y}").replace("27", "{d}") for text in months]
+    return patterns
+
+
+def main() -> None:
+    source = template()
+    write(source, LOCALES / f"{DOMAIN}.pot")
+    (LOCALES / "dates.json").write_text(json.dumps(dates(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    for language in NAMES:
+        if language != "en" and (missing := update(language, source)):
+            print(f"{language}: {missing} sentences to translate")
+
+
+if __name__ == "__main__":
+    main()
