@@ -104,6 +104,7 @@ def notice(policy: PrivacyPolicy, language: str, regime: str) -> bytes:
         record_id=None,
         at=None,
         revision=policy.revision,
+        required=policy.required_purposes,
     )
     shown = undecided if policy.site.cache == "private" else None
     return fragment(policy, shown, language).replace(RETURN, "").replace(NONCE, "").encode()

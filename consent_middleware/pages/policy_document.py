@@ -203,7 +203,7 @@ def statistics(policy: PrivacyPolicy, t: Words) -> Part:
                 recipient.name,
                 t("works on our behalf") if recipient.role == "processor" else t("also uses the data for itself"),
                 recipient.country,
-                safeguard_name(recipient.safeguard),
+                safeguard_name(recipient.safeguard, t),
             )
             for recipient in policy.recipients
         )
@@ -220,7 +220,7 @@ def transfers(policy: PrivacyPolicy, t: Words) -> Part:
         Paragraph(t("No personal data leaves the European Economic Area and the United Kingdom without protection."))
     ]
     if abroad:
-        rows = tuple((vendor.name, vendor.country, safeguard_name(vendor.safeguard)) for vendor in abroad)
+        rows = tuple((vendor.name, vendor.country, safeguard_name(vendor.safeguard, t)) for vendor in abroad)
         blocks.append(Table(t("Transfers"), (t("Name"), t("Country"), t("Safeguard")), rows))
     return Part("transfers", t("Transfers"), tuple(blocks))
 

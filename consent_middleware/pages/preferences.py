@@ -63,7 +63,7 @@ async def show(
         message = t("Your choice is saved.")
         if once := request.query_params.get("receipt"):
             receipt = f"{policy.site.prefix}/receipt?once={quote(once)}"
-    granted = decision.granted & policy.optional_purposes if decision.decided else frozenset()
+    granted = decision.granted & policy.optional_purposes
     at = dt.datetime.fromtimestamp(decision.at, dt.UTC).date() if decision.decided and decision.at else None
     return page(
         services,
@@ -137,7 +137,7 @@ async def record(
     policy = services.policy
     language = sent.language if sent.language in policy.site.languages else page_language(policy, request)
     t = words_for(policy, language)
-    before = decision.granted & policy.optional_purposes if decision.decided else frozenset()
+    before = decision.granted & policy.optional_purposes
     granted = granted_by(sent, policy, before)
     try:
         outcome = await decide(
@@ -202,9 +202,8 @@ async def stored(services: Services, request: Request) -> Response:
         "message.html",
         title=t("Your choice is not stored"),
         lines=[
-            t(
-                "Your browser does not keep cookies, so we cannot store your choice. We treat it as a refusal: nothing is switched on."
-            )
+            t("Your browser does not keep cookies, so we cannot store your choice."),
+            t("We treat it as a refusal: nothing is switched on."),
         ],
         return_to=return_to,
     )

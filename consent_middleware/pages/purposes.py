@@ -80,8 +80,16 @@ def kind_name(kind: str, t: Words) -> str:
     }[kind]
 
 
-def safeguard_name(safeguard: str) -> str:
-    return SAFEGUARDS.get(safeguard.strip().lower(), safeguard)
+def safeguard_name(safeguard: str, t: Words) -> str:
+    """A safeguard in plain words; the names of legal instruments stay as their authors wrote them."""
+    short = safeguard.strip().lower()
+    translated = {
+        "adequacy": t("adequacy decision"),
+        "dpf": t("EU-US Data Privacy Framework"),
+        "scc": t("standard contractual clauses"),
+        "bcr": t("binding corporate rules"),
+    }
+    return translated.get(short) or SAFEGUARDS.get(short, safeguard)
 
 
 def own_cookies(policy: PrivacyPolicy, t: Words) -> list[Cookie]:
@@ -93,7 +101,7 @@ def own_cookies(policy: PrivacyPolicy, t: Words) -> list[Cookie]:
             purpose=necessary,
             provider=policy.controller.name,
             description=t(
-                "Keeps what you chose on this page. After a refusal it holds no number that could tell you apart."
+                "Keeps your privacy choices. After a refusal it holds no number that could tell you apart."
             ),
             lifetime=f"{policy.consent.lifetime_days} days",
         )
@@ -136,7 +144,7 @@ def vendor_lines(policy: PrivacyPolicy, t: Words) -> list[VendorLine]:
             purpose_title=purpose_title(policy, policy.purpose(vendor.purpose), t),
             role=t("works on our behalf") if vendor.role == "processor" else t("also uses the data for itself"),
             country=vendor.country,
-            safeguard=safeguard_name(vendor.safeguard),
+            safeguard=safeguard_name(vendor.safeguard, t),
             policy_url=vendor.policy_url,
             hosts=vendor.hosts,
         )

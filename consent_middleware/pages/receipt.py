@@ -1,4 +1,4 @@
-"""The visitor's own consent record, signed, to keep; and the link that shows a withdrawal's receipt for a few minutes."""
+"""The visitor's own consent record, signed; and the link that opens a withdrawal's receipt for a few minutes."""
 
 from __future__ import annotations
 
@@ -55,10 +55,9 @@ async def receipt(services: Services, request: Request) -> Response:
         )
     t = words_for(services.policy, page_language(services.policy, request))
     lines = [
-        t(
-            "There is no record of a consent for this browser. A refusal is kept without any number that leads to you, so it has no receipt."
-        )
+        t("There is no record of a consent for this browser."),
+        t("A refusal is kept without any number that leads to you, so it has no receipt."),
     ]
     if "text/html" in request.headers.get("accept", ""):
         return page(services, request, "message.html", status=404, title=t("Receipt"), lines=lines, return_to="/")
-    return JSONResponse({"error": lines[0]}, 404, headers={"cache-control": "no-store"})
+    return JSONResponse({"error": " ".join(lines)}, 404, headers={"cache-control": "no-store"})

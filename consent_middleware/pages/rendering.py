@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
     from consent_middleware.services import Services
 
-# Our own pages prove that the script needs no exception: nothing inline, no foreign host, Trusted Types without a policy.
+# Our own pages prove that the script needs no exception: nothing inline, no foreign host, no Trusted Types policy.
 PAGE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'; "

@@ -55,7 +55,7 @@ def routes(services: Services) -> list[BaseRoute]:
         *[post(f"{prefix}/data/{verb}", my_data.ask(verb)) for verb in my_data.VERBS],
         get("/.well-known/gpc.json", gpc),
     ]
-    names = {name for name in assets.NAMES}
+    names = set(assets.NAMES)
     files = [get(f"{prefix}/{name}", static) for name in sorted(names)]
     hashed = [
         get(f"{prefix}/{name.partition('.')[0]}.{{digest:str}}.{name.partition('.')[2]}", static)
