@@ -4,7 +4,7 @@ Each worker has a folder of its own, made at its first append (so after any fork
 tells the loader whether it lives. A segment is three files:
 
     00000001.rows      one JSON array a line, in the order of visit.SPOOL_COLUMNS: the engine reads it by itself
-    00000001.blocks    a header with the boot id, then a line per block: end offset, rows, CRC-32; "end" when closed
+    00000001.blocks    a header with boot id and time; a line per block: end offset, rows, CRC-32; "end" when closed
     00000001.control   JSON lines: erase, restrict, unrestrict, object, export, correct
 
 A row is written to the page cache before `append` returns, so it survives `kill -9`. A thread syncs the data and then
@@ -74,7 +74,7 @@ class _Segment:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self.rows_fd = os.open(self.path, flags, 0o600)
         self.blocks_fd = os.open(self.path.with_suffix(".blocks"), flags, 0o600)
-        os.write(self.blocks_fd, f"segment 1 {boot_id()}\n".encode())
+        os.write(self.blocks_fd, f"segment 1 {boot_id()} {time.time():.3f}\n".encode())
         self.end = self.synced = 0
         self.rows = self.checksum = 0  # of the block that is being filled
         self.controls = False

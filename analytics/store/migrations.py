@@ -11,6 +11,11 @@ from typing import Final
 from analytics.store.client import Store, StoreError
 
 SCHEMA: Final = Path(__file__).parent / "schema"
+# Old parts go within seconds: an erasure has to be gone from the disk.
+SHORT_LIVED: Final = (
+    "old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0, "
+    "max_cleanup_delay_period = 1"
+)
 
 
 def statements(text: str) -> list[str]:
@@ -21,17 +26,22 @@ def statements(text: str) -> list[str]:
 
 def filled(text: str, store: Store) -> str:
     """A schema file with the engine clause of this store: MergeTree, or Replicated on every node of a cluster."""
+    values = {
+        "events": store.local("events"),
+        "engine": "MergeTree",
+        "engine_everywhere": "MergeTree",
+        "deduplication": "non_replicated_deduplication_window",
+        "on_cluster": store.on_cluster,
+        "short_lived": SHORT_LIVED,
+    }
     if store.cluster:
-        values = {
-            "engine": "ReplicatedMergeTree",
+        path = "/clickhouse/tables/{shard}/{database}/{table}"
+        everywhere = "/clickhouse/tables/all/{database}/{table}"
+        values |= {
+            "engine": f"ReplicatedMergeTree('{path}', '{{replica}}')",
+            "engine_everywhere": f"ReplicatedMergeTree('{everywhere}', '{{shard}}-{{replica}}')",
             "deduplication": "replicated_deduplication_window",
-            "on_cluster": store.on_cluster,
-            "local": "",
         }
-        text = re.sub(r"\$\{local\}(\w+)", r"\1_local", text)
-    else:
-        values = {"engine": "MergeTree", "deduplication": "non_replicated_deduplication_window"}
-        values |= {"on_cluster": "", "local": ""}
     return Template(text).substitute(values)
 
 

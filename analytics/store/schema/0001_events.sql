@@ -1,6 +1,6 @@
 -- One row per page view, event or identifier-free count. A month of imported rows is one partition, otherwise a day,
 -- so that retention drops whole partitions. Old parts go within seconds: an erasure has to be gone from the disk.
-CREATE TABLE IF NOT EXISTS ${local}events ${on_cluster}
+CREATE TABLE IF NOT EXISTS ${events} ${on_cluster}
 (
     site LowCardinality(String),
     time DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
@@ -48,42 +48,45 @@ PARTITION BY if(basis = 'imported', toYYYYMM(time), toYYYYMMDD(time))
 ORDER BY (site, toStartOfHour(time), visitor, time)
 TTL if(basis = 'imported', loaded, toDateTime(time)) + INTERVAL 35 DAY
 SETTINGS ${deduplication} = 10000, fsync_after_insert = 1, fsync_part_directory = 1,
-    old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 1,
-    merge_with_ttl_timeout = 3600;
+    merge_with_ttl_timeout = 3600, ${short_lived};
 
 -- Visitors whose rows are left out of every query and every seal.
-CREATE TABLE IF NOT EXISTS ${local}restricted ${on_cluster}
+CREATE TABLE IF NOT EXISTS restricted ${on_cluster}
 (
     visitor UInt64,
     site LowCardinality(String),
     time DateTime64(3, 'UTC')
 )
-ENGINE = ${engine}
+ENGINE = ${engine_everywhere}
 ORDER BY (site, visitor)
-SETTINGS old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0,
-    max_cleanup_delay_period = 1;
+SETTINGS ${short_lived};
 
-CREATE TABLE IF NOT EXISTS ${local}objected ${on_cluster}
+CREATE TABLE IF NOT EXISTS objected ${on_cluster}
 (
     visitor UInt64,
     site LowCardinality(String),
     time DateTime64(3, 'UTC')
 )
-ENGINE = ${engine}
+ENGINE = ${engine_everywhere}
 ORDER BY (site, visitor)
-SETTINGS old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0,
-    max_cleanup_delay_period = 1;
+SETTINGS ${short_lived};
 
--- Visitors to be erased: rows up to `time` go, and stay out while older segments may still be on their way.
-CREATE TABLE IF NOT EXISTS ${local}erased ${on_cluster}
+-- Visitors whose rows up to `time` go, and stay out while older segments may still be on their way.
+CREATE TABLE IF NOT EXISTS erased ${on_cluster}
 (
     visitor UInt64,
     site LowCardinality(String),
-    time DateTime64(3, 'UTC'),
-    ticket String,
-    done UInt8
+    time DateTime64(3, 'UTC')
 )
-ENGINE = ${engine}
+ENGINE = ${engine_everywhere}
 ORDER BY (site, visitor)
-SETTINGS old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0,
-    max_cleanup_delay_period = 1;
+SETTINGS ${short_lived};
+
+-- A queue: who is to be taken out of the two tables of switches.
+CREATE TABLE IF NOT EXISTS lifted ${on_cluster}
+(
+    visitor UInt64
+)
+ENGINE = ${engine_everywhere}
+ORDER BY visitor
+SETTINGS ${short_lived};

@@ -1,0 +1,188 @@
+"""One visitor's rows: export, erase, restrict, object - the answers to the desk."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from analytics.ingest import quarantine
+from analytics.ingest.progress import Progress, only_loader
+from analytics.ingest.segments import Segment, read_controls, segments
+from analytics.store import Store
+from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.rights.desk import remove_old_answers, write_answer
+from consent_middleware.spool import Control
+
+EXPORT_ROWS: Final = 100_000
+# On several hosts nobody knows when the last spool is empty: a key stays filtered as long as a spool may be old.
+RETIRE_SECONDS: Final = 15 * 86_400
+
+
+def answer_pending(store: Store, data_dir: Path, policy: PrivacyPolicy) -> int:
+    """Act on control records that wait in the spool, and take away old answers; how many were answered."""
+    from analytics.ingest.loader import load_pending
+
+    remove_old_answers(data_dir)
+    spool = Path(data_dir) / "spool"
+    with only_loader(spool):
+        if not new_controls(Progress.read(spool), list(segments(spool))):
+            return 0
+        return load_pending(store, data_dir, policy).answered
+
+
+def new_controls(progress: Progress, found: Iterable[Segment]) -> list[Control]:
+    """Control records that nobody acted on yet, in the order of their time."""
+    controls: list[Control] = []
+    for segment in found:
+        controls += read_controls(segment, progress.controls.get(segment.name, 0))[0]
+    return sorted(controls, key=lambda control: control.time)
+
+
+def mark_done(progress: Progress, spool: Path, found: Iterable[Segment], controls: Sequence[Control]) -> None:
+    """Record that the control records seen so far were acted on."""
+    if not controls:
+        return
+    known = {control.ticket for control in controls}
+    for segment in found:
+        records, offset = read_controls(segment, progress.controls.get(segment.name, 0))
+        if records and all(record.ticket in known for record in records):
+            progress.controls[segment.name] = offset
+    progress.write(spool)
+
+
+def note(store: Store, policy: PrivacyPolicy, controls: Iterable[Control]) -> None:
+    """Before anything else is loaded: remember who is erased, restricted, objecting. Repeating it changes nothing."""
+    tables = {"erase": "erased", "restrict": "restricted", "object": "objected"}
+    _lift(store, [])  # what a crash left half done
+    for control in controls:
+        values = {"visitor": control.visitor, "site": policy.site.site_id, "time": _time(control.time)}
+        if control.kind in tables:
+            store.command(
+                f"INSERT INTO {tables[control.kind]} (visitor, site, time) "
+                "VALUES ({visitor:UInt64}, {site:String}, {time:DateTime64(3)})",
+                values,
+            )
+        elif control.kind == "unrestrict":
+            _lift(store, [control.visitor])
+
+
+def erased(store: Store) -> dict[int, int]:
+    """visitor -> ms: rows up to that time are erased and must not come back from an older segment."""
+    rows = store.query("SELECT visitor, toUnixTimestamp64Milli(max(time)) FROM erased GROUP BY visitor")
+    return {int(visitor): int(until) for visitor, until in rows}
+
+
+def answer(store: Store, data_dir: Path, policy: PrivacyPolicy, controls: Sequence[Control]) -> int:
+    """Do what the records ask for and put the answers where the desk finds them."""
+    if any(control.kind == "erase" for control in controls):
+        removed = erase(store, data_dir, [control.visitor for control in controls if control.kind == "erase"])
+    for control in controls:
+        result: dict[str, Any] = {"request": control.kind, "answered": dt.datetime.now(dt.UTC)}
+        if control.kind == "export":
+            result |= export(store, policy, control.visitor)
+        elif control.kind == "erase":
+            result["erased_rows"] = removed.get(control.visitor, 0)
+        elif control.kind == "correct":
+            result["note"] = "Statistics hold nothing that a person could correct; the request stands in the register."
+        write_answer(data_dir, control.ticket, msgspec.json.encode(result))
+    return len(controls)
+
+
+def export(store: Store, policy: PrivacyPolicy, visitor: int) -> dict[str, Any]:
+    """What is held about one visitor: rows with their names, since when, until when, and what is switched."""
+    site = policy.site.site_id
+    values = {"site": site, "visitor": visitor, "limit": EXPORT_ROWS}
+    names, columns = store.query_columns(store.sql("visitor_rows"), values)
+    rows = [
+        {name: value for name, value in zip(names, row, strict=True) if value not in ("", 0, None, {})}
+        for row in zip(*columns, strict=True)
+    ]
+    switched = {
+        name: bool(store.query(f"SELECT count() FROM {name} WHERE visitor = {{visitor:UInt64}}", values)[0][0])
+        for name in ("restricted", "objected")
+    }
+    return {
+        "site": site,
+        "held": len(rows),
+        "since": rows[0]["time"] if rows else None,
+        "until": rows[-1]["time"] if rows else None,
+        "kept_days": policy.retention.raw_days,
+        **switched,
+        "rows": rows,
+    }
+
+
+def erase(store: Store, data_dir: Path, visitors: Sequence[int]) -> dict[int, int]:
+    """Erase rows, switches and quarantined lines of visitors; visitor -> rows that were in the store.
+
+    The keys stand in the table `erased` and in no statement, because the engine keeps the text of a mutation. Whole
+    parts are written anew, partition by partition; the old ones are gone from the disk within seconds.
+    """
+    known = erased(store)
+    now = dt.datetime.now(dt.UTC)
+    for visitor in visitors:
+        if visitor not in known:
+            store.command(
+                "INSERT INTO erased (visitor, site, time) VALUES ({visitor:UInt64}, '', {time:DateTime64(3)})",
+                {"visitor": visitor, "time": now},
+            )
+    counts = store.query(
+        "SELECT visitor, count() FROM events WHERE visitor IN (SELECT visitor FROM erased) GROUP BY visitor"
+    )
+    delete_erased(store)
+    _lift(store, visitors)
+    quarantine.erase(data_dir, visitors)
+    return {int(visitor): int(count) for visitor, count in counts}
+
+
+def delete_erased(store: Store) -> None:
+    """Rewrite the parts that hold rows of erased visitors without them."""
+    partitions = store.query(
+        "SELECT DISTINCT _partition_id FROM events WHERE visitor IN (SELECT visitor FROM erased WHERE visitor != 0)"
+    )
+    for (partition,) in partitions:
+        store.command(
+            f"ALTER TABLE {store.local('events')} {store.on_cluster} DELETE IN PARTITION ID '{partition}' "
+            "WHERE visitor IN (SELECT visitor FROM erased WHERE visitor != 0) "
+            "AND time <= (SELECT max(time) FROM erased)",
+            mutations_sync=2,
+        )
+
+
+def retire(store: Store, data_dir: Path) -> None:
+    """Forget erased keys once no segment is left that may hold older rows of theirs."""
+    oldest = min((segment.born for segment in segments(Path(data_dir) / "spool")), default=None)
+    now = dt.datetime.now(dt.UTC).timestamp()
+    limit = (oldest if oldest is not None else now) - 1 if store.embedded else now - RETIRE_SECONDS
+    if not store.query("SELECT count() FROM erased WHERE time < {limit:DateTime64(3)}", {"limit": _time(limit * 1000)})[
+        0
+    ][0]:
+        return
+    delete_erased(store)
+    store.command(
+        f"ALTER TABLE erased {store.on_cluster} DELETE WHERE time < {{limit:DateTime64(3)}}",
+        {"limit": _time(limit * 1000)},
+        mutations_sync=2,
+    )
+
+
+def _lift(store: Store, visitors: Sequence[int]) -> None:
+    """Take visitors out of the tables of switches, through a queue: a statement that the engine keeps has no keys."""
+    for visitor in visitors:
+        store.command("INSERT INTO lifted VALUES ({visitor:UInt64})", {"visitor": visitor})
+    if not store.query("SELECT count() FROM lifted")[0][0]:
+        return
+    for table in ("restricted", "objected"):
+        store.command(
+            f"ALTER TABLE {table} {store.on_cluster} DELETE WHERE visitor IN (SELECT visitor FROM lifted)",
+            mutations_sync=2,
+        )
+    store.command(f"TRUNCATE TABLE lifted {store.on_cluster}")
+
+
+def _time(ms: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
