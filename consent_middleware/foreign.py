@@ -1,0 +1,74 @@
+"""Where a page is inside SVG or MathML, whose rules of tokenizing differ: there `<style>` and `<title>` hold markup.
+
+A much reduced tree construction (HTML Standard 13.2.6.5): only what changes how the next bytes are read. Getting it
+wrong would let text that a browser takes for an attribute be taken for a tag.
+"""
+
+from __future__ import annotations
+
+from consent_middleware.words import words
+
+_BREAKS_OUT = words(
+    "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu "
+    "meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var"
+)
+_SVG_TO_HTML = frozenset({"desc", "title", "foreignobject"})
+_MATH_TO_HTML = frozenset({"mi", "mo", "mn", "ms", "mtext"})
+_HTML_ENCODINGS = frozenset({"text/html", "application/xhtml+xml"})
+
+
+class Foreign:
+    """The open foreign elements that matter: roots of SVG and MathML, and the points where HTML begins again."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, str]] = []  # (namespace of the content, tag)
+
+    @property
+    def open(self) -> bool:
+        """Whether tags have to be followed at all."""
+        return bool(self._open)
+
+    @property
+    def namespace(self) -> str:
+        """Of the content here: "html", "svg" or "math"."""
+        return self._open[-1][0] if self._open else "html"
+
+    def start(self, tag: str, self_closing: bool, attributes: dict[str, str]) -> bool:
+        """A start tag. Returns whether its element is a foreign one."""
+        here = self.namespace
+        if here != "html" and (
+            tag in _BREAKS_OUT or (tag == "font" and not attributes.keys().isdisjoint(("color", "face", "size")))
+        ):
+            self._leave()
+            return False
+        if here == "html":
+            if tag not in ("svg", "math"):
+                return False
+            if not self_closing:
+                self._open.append((tag, tag))
+            return True
+        if self_closing:
+            return True
+        if (
+            (here == "svg" and tag in _SVG_TO_HTML)
+            or (here == "math" and tag in _MATH_TO_HTML)
+            or (tag == "annotation-xml" and attributes.get("encoding", "").strip().lower() in _HTML_ENCODINGS)
+        ):
+            self._open.append(("html", tag))
+        elif tag in ("svg", "math"):
+            self._open.append((here, tag))
+        return True
+
+    def end(self, tag: str) -> None:
+        """An end tag."""
+        if not self._open:
+            return
+        namespace, name = self._open[-1]
+        if namespace != "html" and tag in ("p", "br"):
+            self._leave()
+        elif tag == name:
+            self._open.pop()
+
+    def _leave(self) -> None:
+        while self._open and self._open[-1][0] != "html":
+            self._open.pop()

@@ -1,0 +1,245 @@
+"""HtmlGate: streams a page through, inserts head and body fragments, and makes third parties without consent inert.
+
+Bytes in, bytes out; what is not touched comes out byte for byte, at the latest when the tag it belongs to is complete.
+An element that would load something from a vendor without consent is wrapped, unchanged, into
+`<template data-purpose=... data-vendor=...>`, which every browser parses and none runs. See docs/decisions/0020.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from consent_middleware.consent_mode import consent_mode
+from consent_middleware.holding import Hold, Holder
+from consent_middleware.loading import LOADING_TAGS, host_of
+from consent_middleware.markup import Markup, Piece, attributes_of
+from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.policy_sections import Vendor
+from consent_middleware.words import words
+
+_WATCHED = LOADING_TAGS | {"html", "head", "body", "base", "template", "style", "noscript", "svg", "math"}
+_HEAD_TAGS = words("html head title meta link base script style noscript template basefont bgsound noframes")
+_DOCUMENT_TAGS = frozenset({"html", "head", "body", "title"})
+_VOID = frozenset(["img", "image", "input", "link", "embed", "source", "track", "frame"])
+_SVG_LOADING = frozenset({"script", "image", "use", "feimage"})
+_WITH_PLACEHOLDER = frozenset({"iframe", "object", "embed", "video", "audio"})
+_UNSEEN = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|;)\s*(?:width|height)\s*:\s*[01](?:px)?\s*(?:;|$)"
+)
+# In these, ASCII bytes do not mean ASCII characters everywhere.
+_UNREADABLE = re.compile(r"utf-?_?(?:16|32|7)|ucs-?2|unicode$|iso-?_?2022|csiso2022|hz|ebcdic|cp(?:037|500|1140)")
+
+
+def readable(encoding: str) -> bool:
+    """Whether a page in this charset can be rewritten; the others get the Content-Security-Policy only."""
+    return _UNREADABLE.match(encoding.strip().lower()) is None
+
+
+class HtmlGate:
+    """One response's HTML. `feed` returns what may leave now, `close` the rest; any chunking gives the same bytes.
+
+    `allows(purpose)` is the visitor's decision, `host` the request's. `head` goes before `</head>`, `body` before
+    `</body>` (UTF-8), into whole documents only: a fragment of a page gets neither. `body` may be a function, called
+    when the end of the body is reached. `placeholder(vendor, url)` gives the HTML to stand beside a held frame.
+    `encoding` is the response's charset ("" when it names none). `undeclared(host)` hears of third parties that the
+    policy does not know; they are held where it says `csp = "enforce"`.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: PrivacyPolicy,
+        allows: Callable[[str], bool],
+        host: str,
+        head: bytes = b"",
+        body: bytes | Callable[[], bytes] = b"",
+        placeholder: Callable[[Vendor, str], bytes] | None = None,
+        encoding: str = "",
+        nonce: str | None = None,
+        undeclared: Callable[[str], None] | None = None,
+    ) -> None:
+        self._readable = readable(encoding)
+        self._utf8 = encoding.strip().strip("\"'").lower() in {"utf-8", "utf8"}
+        self._policy = policy
+        self._allows = allows
+        self._host = host
+        self._holder = Holder(policy, allows, host, undeclared)
+        self._placeholder = placeholder
+        self._first = consent_mode(policy, allows, nonce)  # before any script
+        self._head = head
+        self._body = body
+        self._markup = Markup(_WATCHED)
+        self._ahead = 0  # bytes of the markup's unfinished rest that have left already
+        self._held = ""  # the element that waits, and is being passed into its wrapper
+        self._depth = 0
+        self._closing = b""
+        self._unwrapped: list[bool] = []  # the site's open templates: whether their tags are taken away
+        self._is_document = self._head_done = self._body_done = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The next chunk of the response; returns what may leave."""
+        return self._run(chunk, last=False) if self._readable else chunk
+
+    def close(self) -> bytes:
+        """The end of the response; returns what was held back and what had to be inserted at the end."""
+        return self._run(b"", last=True) if self._readable else b""
+
+    def _run(self, chunk: bytes, *, last: bool) -> bytes:
+        markup = self._markup
+        out: list[bytes] = []
+        cut = self._ahead  # bytes before it have left
+        for piece in markup.pieces(chunk, last):
+            if piece.kind == "start":
+                cut = self._start(piece, cut, out)
+            elif piece.kind == "end":
+                cut = self._end(piece, cut, out)
+            elif piece.kind == "noscript":
+                if not self._held:
+                    out += (markup.raw[cut : piece.start], self._for_no_script(markup.raw[piece.start : piece.end]))
+                    cut = piece.end
+            else:
+                self._is_document = True
+        if last:
+            out.append(markup.raw[cut : max(cut, markup.position)])
+            out.append(self._finish())
+            out.append(markup.raw[max(cut, markup.position) :])
+        else:
+            safe = max(cut, markup.position + markup.certain_text())
+            out.append(markup.raw[cut:safe])
+            self._ahead = safe - markup.position
+        markup.raw = markup.raw[markup.position :]
+        return b"".join(out)
+
+    def _start(self, piece: Piece, cut: int, out: list[bytes]) -> int:
+        tag, raw = piece.tag, self._markup.raw
+        if self._held:
+            if tag == self._held and not (piece.namespace == "svg" and piece.self_closing):
+                self._depth += 1
+            return cut
+        html = piece.namespace == "html"
+        if html and not self._head_done:
+            if tag in _DOCUMENT_TAGS:
+                self._is_document = True
+            if self._is_document:
+                if tag not in _HEAD_TAGS:
+                    cut = self._insert(piece.start, cut, out, self._take_head())
+                elif tag == "script" and self._first:
+                    cut = self._insert(piece.start, cut, out, self._take_first())
+            elif tag not in _HEAD_TAGS:
+                self._markup.watch_all = False
+        if tag not in (LOADING_TAGS if html else _SVG_LOADING) and tag not in ("base", "template", "style"):
+            return cut
+        attributes = attributes_of(raw[piece.start : piece.end])
+        if tag == "template" and html:
+            unwrap = self._allows(attributes.get("data-purpose", "").strip()) if "data-purpose" in attributes else False
+            self._unwrapped.append(unwrap)
+            return self._replace(piece, cut, out, b"") if unwrap else cut
+        if tag == "base":
+            base = attributes.get("href", "") if html and not self._holder.base else ""
+            if host_of(base):
+                self._holder.base = base
+            return cut
+        hold = self._holder.check(tag, attributes)
+        return self._hold(hold, piece, attributes, cut, out) if hold is not None else cut
+
+    def _end(self, piece: Piece, cut: int, out: list[bytes]) -> int:
+        tag, raw = piece.tag, self._markup.raw
+        if self._held:
+            if tag == self._held:
+                self._depth -= 1
+                if not self._depth:
+                    out += (raw[cut : piece.end], self._closing)
+                    self._held = ""
+                    return piece.end
+            return cut
+        if piece.namespace != "html":
+            return cut
+        if tag == "template":
+            return self._replace(piece, cut, out, b"") if self._unwrapped and self._unwrapped.pop() else cut
+        if tag == "head" and self._is_document:
+            return self._insert(piece.start, cut, out, self._take_head())
+        if tag in ("body", "html") and self._is_document:
+            return self._insert(piece.start, cut, out, self._take_head() + self._take_body())
+        return cut
+
+    def _hold(self, hold: Hold, piece: Piece, attributes: dict[str, str], cut: int, out: list[bytes]) -> int:
+        raw = self._markup.raw
+        out.append(raw[cut : piece.start])
+        opening, closing = hold.opening(), b"</template>"
+        if piece.namespace == "svg":
+            # A template is only inert as an HTML element: <desc> is where HTML begins inside SVG.
+            opening, closing = b"<desc>" + opening + b"<svg>", b"</svg></template></desc>"
+        elif piece.tag == "frame":
+            # A frameset takes no template: the frame stays, without its address.
+            out.append(b"<frame>")
+            return piece.end
+        elif piece.tag in _WITH_PLACEHOLDER and hold.vendor and self._placeholder and _is_seen(attributes):
+            opening = self._encoded(self._placeholder(hold.vendor, hold.url)) + opening
+        out.append(opening)
+        if (piece.tag in _VOID and piece.namespace == "html") or (piece.self_closing and piece.namespace != "html"):
+            out += (raw[piece.start : piece.end], closing)
+            return piece.end
+        self._held, self._depth, self._closing = piece.tag, 1, closing
+        return piece.start
+
+    def _insert(self, at: int, cut: int, out: list[bytes], what: bytes) -> int:
+        if not what:
+            return cut
+        out += (self._markup.raw[cut:at], what)
+        return max(cut, at)
+
+    def _replace(self, piece: Piece, cut: int, out: list[bytes], what: bytes) -> int:
+        out += (self._markup.raw[cut : piece.start], what)
+        return piece.end
+
+    def _take_first(self) -> bytes:
+        first, self._first = self._first, b""
+        return first
+
+    def _take_head(self) -> bytes:
+        if self._head_done:
+            return b""
+        self._head_done = True
+        self._markup.watch_all = False
+        return self._take_first() + self._encoded(self._head)
+
+    def _take_body(self) -> bytes:
+        if self._body_done:
+            return b""
+        self._body_done = True
+        return self._encoded(self._body() if callable(self._body) else self._body)
+
+    def _finish(self) -> bytes:
+        """What a page still lacks at its end, behind what it left open."""
+        open_text, held = self._markup.text_of, self._held
+        closing = b"</%s>" % open_text.encode("ascii") if open_text and (held or open_text != "script") else b""
+        if held:
+            closing += self._closing if open_text == held else b"</%s>%s" % (held.encode("ascii"), self._closing)
+        missing = b""
+        # Closing a script that nobody closed would run half of it; behind <plaintext> nothing can stand.
+        if self._is_document and open_text != "plaintext" and (open_text != "script" or held):
+            missing = self._take_head() + self._take_body()
+        return closing + missing if held or missing else b""
+
+    def _for_no_script(self, content: bytes) -> bytes:
+        """The content of a noscript: text to browsers with scripts, and markup to those without."""
+        inner = HtmlGate(policy=self._policy, allows=self._allows, host=self._host, placeholder=self._placeholder)
+        inner._holder = self._holder
+        inner._first = b""
+        inner._head_done = inner._body_done = True
+        inner._markup.watch_all = False
+        return inner.feed(content) + inner.close()
+
+    def _encoded(self, fragment: bytes) -> bytes:
+        """A UTF-8 fragment for this page: where the charset is another or not named, as ASCII with references."""
+        if self._utf8 or fragment.isascii():
+            return fragment
+        return fragment.decode("utf-8").encode("ascii", "xmlcharrefreplace")
+
+
+def _is_seen(attributes: dict[str, str]) -> bool:
+    """Whether a frame takes room on the page: one of 0 or 1 pixel is a pixel, and needs no placeholder."""
+    if "hidden" in attributes or attributes.get("width") in ("0", "1") or attributes.get("height") in ("0", "1"):
+        return False
+    return _UNSEEN.search(attributes.get("style", "").lower()) is None

@@ -1,0 +1,210 @@
+"""Inventory: what a site did that its policy does not say - undeclared cookies, storage keys, blocked hosts.
+
+Names and counts only, nothing about who. Counting never blocks a request: the numbers live in memory and a timer
+writes them to `inventory/<worker>.json` in the data folder; `consent check --live` reads all workers' files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from consent_middleware.loading import host_of
+from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.vendors import VendorIndex
+
+if TYPE_CHECKING:
+    from consent_middleware.services import Services
+
+COOKIE, STORAGE, HOST, NOTE = "cookie", "storage", "host", "note"
+MAX_NAMES = 500  # of one kind and worker; what comes later is counted under OTHER
+OTHER = "(other)"
+MAX_NAME = 128
+MAX_REPORT_BYTES = 65_536
+WRITE_EVERY_S = 5.0
+KEEP_DAYS = 90
+_IDENTIFIER = re.compile(r"[0-9A-Fa-f]{8,}|\d{4,}")
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
+
+
+class Seen(msgspec.Struct, frozen=True, order=True):
+    """One thing that was seen: `kind` (cookie, storage, host, note), `name`, `where` (host, area, directive)."""
+
+    kind: str
+    name: str
+    where: str
+    count: int
+    first: str  # days, ISO
+    last: str
+
+
+class Inventory:
+    """Counters of one worker. Made after the fork; every method returns at once and never raises."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = Path(data_dir) / "inventory"
+        self._file = self._folder / f"{os.getpid()}-{time.time_ns()}.json"
+        self._counts: dict[tuple[str, str, str], list[Any]] = {}
+        self._names: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def undeclared_cookie(self, name: str, host: str = "") -> None:
+        """A cookie that the policy does not declare was dropped."""
+        self._count(COOKIE, name, host)
+
+    def storage_key(self, name: str, area: str = "local") -> None:
+        """A page found a key of local or session storage that the policy does not declare."""
+        self._count(STORAGE, name, area)
+
+    def blocked_host(self, host: str, directive: str = "") -> None:
+        """A third party that the policy does not declare was held back, or would have been."""
+        self._count(HOST, host, directive)
+
+    def note(self, what: str, where: str = "") -> None:
+        """Something an operator should know, from a closed list: a compressed page, a broken cookie rule."""
+        self._count(NOTE, what, where)
+
+    def _count(self, kind: str, name: str, where: str) -> None:
+        key = (kind, name if kind == NOTE else clean(name), clean(where))
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        with self._lock:
+            entry = self._counts.get(key)
+            if entry is None:
+                if self._names.get(kind, 0) >= MAX_NAMES:
+                    key = (kind, OTHER, "")
+                else:
+                    self._names[kind] = self._names.get(kind, 0) + 1
+                entry = self._counts.setdefault(key, [0, today, today])
+            entry[0] += 1
+            entry[2] = today
+            if self._timer is None:
+                self._timer = threading.Timer(WRITE_EVERY_S, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def seen(self) -> list[Seen]:
+        """What this worker counted."""
+        with self._lock:
+            return [Seen(*key, *entry) for key, entry in self._counts.items()]
+
+    def flush(self) -> None:
+        """Write the counters, atomically. A full or read-only disk loses them, nothing else."""
+        with self._lock:
+            self._timer = None
+        temporary = self._file.with_suffix(".tmp")
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(msgspec.json.encode(self.seen()))
+            temporary.replace(self._file)
+
+    def close(self) -> None:
+        """Write what is left and stop the timer."""
+        with self._lock:
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            self.flush()
+
+
+def read_inventory(data_dir: Path) -> list[Seen]:
+    """What all workers counted, most frequent first. Files of workers that ended long ago are removed."""
+    merged: dict[tuple[str, str, str], Seen] = {}
+    for file in sorted((Path(data_dir) / "inventory").glob("*.json")):
+        try:
+            if time.time() - file.stat().st_mtime > KEEP_DAYS * 86_400:
+                file.unlink()
+                continue
+            entries = msgspec.json.decode(file.read_bytes(), type=list[Seen])
+        except (OSError, msgspec.MsgspecError):
+            continue
+        for entry in entries:
+            key = (entry.kind, entry.name, entry.where)
+            known = merged.get(key)
+            merged[key] = (
+                entry
+                if known is None
+                else Seen(*key, known.count + entry.count, min(known.first, entry.first), max(known.last, entry.last))
+            )
+    return sorted(merged.values(), key=lambda seen: (seen.kind, -seen.count, seen.name))
+
+
+def clean(name: str) -> str:
+    """A name fit to be kept: printable, short, and without the digits that may identify somebody (`_hj_*`)."""
+    return _IDENTIFIER.sub("*", _UNPRINTABLE.sub("?", name[: MAX_NAME * 2]))[:MAX_NAME]
+
+
+def routes(services: Services) -> list[BaseRoute]:
+    """`POST <prefix>/csp-report`: what browsers blocked, and the storage keys that the page's script found."""
+    policy, inventory = services.policy, services.inventory
+
+    async def csp_report(request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_REPORT_BYTES:
+                return Response(status_code=413)
+        try:
+            report = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            return Response(status_code=400)
+        own_host = request.headers.get("host", "")
+        for host, directive in blocked_hosts(report):
+            if not VendorIndex.of(policy).is_own(host, own_host):
+                inventory.blocked_host(host, directive)
+        for area, name in storage_keys(report, policy):
+            inventory.storage_key(name, area)
+        return Response(status_code=204)
+
+    return [Route(f"{policy.site.prefix}/csp-report", csp_report, methods=["POST"])]
+
+
+def blocked_hosts(report: object) -> Iterable[tuple[str, str]]:
+    """(host, directive) of a report in either format: `report-uri`'s object or the Reporting API's list."""
+    for entry in report if isinstance(report, list) else [report]:
+        if not isinstance(entry, dict):
+            continue
+        body = entry.get("csp-report", entry.get("body"))
+        if not isinstance(body, dict):
+            continue
+        url = body.get("blocked-uri", body.get("blockedURL"))
+        directive = body.get("effective-directive", body.get("effectiveDirective", body.get("violated-directive", "")))
+        host = host_of(url) if isinstance(url, str) else ""
+        if host:
+            yield host, str(directive).partition(" ")[0]
+
+
+def storage_keys(report: object, policy: PrivacyPolicy) -> Iterable[tuple[str, str]]:
+    """(area, key) of `{"storage": {"local": [...], "session": [...]}}`, less what the policy declares."""
+    storage = report.get("storage") if isinstance(report, dict) else None
+    if not isinstance(storage, dict):
+        return
+    for area in ("local", "session"):
+        names = storage.get(area)
+        for name in names[:MAX_NAMES] if isinstance(names, list) else ():
+            if isinstance(name, str) and name and not is_declared(policy, name, area):
+                yield area, name
+
+
+def is_declared(policy: PrivacyPolicy, name: str, kind: str) -> bool:
+    """Whether the policy declares a cookie ("http") or storage key ("local", "session") of this name."""
+    return any(cookie.kind == kind and matches(cookie.name, name) for cookie in policy.cookies)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Exact, or `*` for any run of characters."""
+    if "*" not in pattern:
+        return pattern == name
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None

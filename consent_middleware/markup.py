@@ -1,0 +1,141 @@
+"""A page's bytes as tags with their places, chunk by chunk, exactly as a browser would tokenize them.
+
+Bytes are read as Latin-1, so that one byte is one character whatever the charset, and no character is split by a
+chunk. The tokenizer would turn CR into LF and resolve references, which moves places: a CR is shown to it as a form
+feed (whitespace too) and `&` as a control character; a tag that matters is read again from its own bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from turbohtml import Token, Tokenizer, TokenType, tokenize
+
+from consent_middleware.foreign import Foreign
+from consent_middleware.words import words
+
+_START, _END, _TEXT, _COMMENT = TokenType.START_TAG, TokenType.END_TAG, TokenType.TEXT, TokenType.COMMENT
+_DOCTYPE = TokenType.DOCTYPE
+# Elements whose content a browser reads as text up to their own end tag.
+RAW_TEXT = words("script style textarea title xmp iframe noembed noframes noscript plaintext")
+
+
+class Piece(NamedTuple):
+    """A tag, the doctype, or the text of a noscript: what it is and where in `Markup.raw`."""
+
+    kind: Literal["start", "end", "doctype", "noscript"]
+    tag: str
+    start: int
+    end: int
+    namespace: str
+    self_closing: bool
+
+
+class Markup:
+    """`raw` holds the bytes that are not finished with; `pieces` yields what stands in them."""
+
+    def __init__(self, watched: frozenset[str]) -> None:
+        self.raw = b""
+        self.position = 0  # up to here `raw` is understood
+        self.text_of = ""  # the raw text element that the position is in
+        self.watch_all = True
+        self._watched = watched
+        self._tokenizer: Tokenizer | None = None
+        self._foreign = Foreign()
+        self._afresh = False
+
+    def pieces(self, chunk: bytes, last: bool) -> Iterator[Piece]:
+        """What `chunk` completes, in order. `raw` may be cut to `position` by the caller between two calls only."""
+        self.raw += chunk
+        self.position = 0
+        self._afresh = self._tokenizer is None
+        while True:
+            data = self.raw[self.position :] if self._afresh else chunk
+            tokens = self._tokens(data, last)
+            self._afresh = False
+            yield from self._read(tokens, last)
+            if not self._afresh or self._tokenizer is None:  # None: an unfinished CDATA section waits for more
+                return
+
+    def _tokens(self, data: bytes, last: bool) -> Iterable[Token]:
+        if self._afresh or self._tokenizer is None:
+            self._tokenizer = Tokenizer(capture_source=True, capture_attributes=False)
+        text = data.decode("latin-1").replace("\r", "\f").replace("&", "\x1a")
+        tokens: Iterable[Token] = self._tokenizer.feed(text)
+        return [*tokens, *self._tokenizer.close()] if last else tokens
+
+    def _read(self, tokens: Iterable[Token], last: bool) -> Iterator[Piece]:
+        """Yields pieces; sets `_afresh` when tokenizing has to start again at `position`."""
+        raw, position, watched, foreign = self.raw, self.position, self._watched, self._foreign
+        for token in tokens:
+            kind = token.type
+            if kind is _TEXT:
+                end = position + len(token.data)
+                if self.text_of == "noscript":
+                    yield Piece("noscript", "noscript", position, end, "html", False)
+            elif kind is _START:
+                tag = token.tag
+                end = position + len(token.source)
+                namespace = "html"
+                if foreign.open or tag in ("svg", "math"):
+                    attributes = attributes_of(raw[position:end]) if foreign.open else {}
+                    if foreign.start(tag, token.self_closing, attributes):
+                        namespace = "svg" if tag != "math" else "math"
+                        if tag in RAW_TEXT:
+                            # The tokenizer now reads text; a browser goes on with tags.
+                            self.position = end
+                            yield Piece("start", tag, position, end, "svg", token.self_closing)
+                            self._afresh = True
+                            return
+                if tag in watched or self.watch_all or namespace != "html":
+                    self.position = end
+                    yield Piece("start", tag, position, end, namespace, token.self_closing)
+                if tag in RAW_TEXT:
+                    self.text_of = tag
+            elif kind is _END:
+                tag = token.tag
+                end = position + len(token.source)
+                if tag == self.text_of:
+                    self.text_of = ""
+                if tag in watched or self.watch_all or foreign.open:
+                    yield Piece("end", tag, position, end, foreign.namespace, False)
+                    foreign.end(tag)
+            elif kind is _COMMENT and foreign.namespace != "html" and raw.startswith(b"<![CDATA[", position):
+                close = raw.find(b"]]>", position)
+                if close < 0 and not last:
+                    self.position = position
+                    self._tokenizer = None
+                    return
+                self.position = close + 3 if close >= 0 else len(raw)
+                self._afresh = True
+                return
+            else:
+                end = position + len(token.source)
+                if kind is _DOCTYPE:
+                    yield Piece("doctype", "", position, end, "html", False)
+            position = end
+        self.position = position
+
+    def certain_text(self) -> int:
+        """How many bytes after `position` are text whatever comes next, and may leave before their tag is complete."""
+        rest = self.raw[self.position :]
+        if not rest or self._tokenizer is None or self.text_of == "noscript":
+            return 0
+        if not self.text_of:
+            found = rest.find(b"<")
+            return len(rest) if found < 0 else found
+        found = rest.find(b"</")
+        if found >= 0:
+            return found
+        return len(rest) - 1 if rest.endswith(b"<") else len(rest)
+
+
+def attributes_of(source: bytes) -> dict[str, str]:
+    """The attributes of one start tag, references resolved, names in lower case; the first of a name counts."""
+    attributes: dict[str, str] = {}
+    for token in tokenize(source.decode("latin-1")):
+        for name, value in token.attrs or ():
+            attributes.setdefault(name, value or "")
+        break
+    return attributes

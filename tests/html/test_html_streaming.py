@@ -1,0 +1,55 @@
+"""The HTML gate streams: the same bytes out for every chunking, nothing touched that need not be, text at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consent_middleware.html import HtmlGate
+from tests.html.pages_for_tests import POLICY, gated, granted, split
+
+PARTS = st.sampled_from(
+    [
+        "<!doctype html>", "<html>", "<head>", "</head>", "<body>", "</body>", "</html>", "<title>a<b</title>", "text ",
+        "a < b > c", "&amp;", "&#47;", "\r\n", "\r", "\0", "é", "\ufeff", "<p class='x'>", "</p>", "<div a=\"<b>\">",
+        "<!-- <script src=//tube.example> -->", "<!-->", "<!--", "-->", "<![CDATA[", "]]>", "<?php x >", "</ x>", "<",
+        "</", "<s", '"', "'", ">", "<script src=//tube.example/a.js>", "if (a</b>)", "</script>", "<SCRIPT\r\nSRC=x>",
+        "<script>", "<!--<script>", "<iframe src='https://tube.example/1'>", "</iframe>", "<img src=//tube.example/p>",
+        "<img\fsrc=/own.png>", "<noscript>", "</noscript>", "<svg>", "</svg>", "<svg/>", "<style>", "</style>", "<desc>",
+        "</desc>", "<foreignObject>", "<math>", "<mi>", "</math>", "<textarea>", "</textarea>", "<object data=//other.net>",
+        "</object>", "<template>", "</template>", "<template data-purpose=marketing>", "<base href=//tube.example/>",
+        "<link rel=stylesheet href=//tube.example/s.css>", "<embed src=x>", "<plaintext>", "<br/>", "<b", " src=//x",
+        "<xmp>", "</xmp>", "<video src=//tube.example/v>", "<source srcset='a 1x, //tube.example 2x'>", "</video>",
+    ]
+)  # fmt: skip
+PAGES = st.lists(PARTS, max_size=25).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(PAGES, st.lists(st.integers(0, 400), max_size=12), st.sampled_from(["utf-8", "latin-1"]))
+def test_every_chunking_gives_the_same_bytes(page: str, cuts: list[int], encoding: str) -> None:
+    raw = page.encode(encoding, "replace")
+    options = {"head": b"<HEAD>", "body": b"<BODY>", "encoding": encoding, "placeholder": lambda vendor, url: b"<HELD>"}
+    assert gated(raw, chunks=split(raw, cuts), **options) == gated(raw, **options)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PAGES, st.lists(st.integers(0, 400), max_size=4))
+def test_a_page_whose_every_host_is_granted_passes_byte_for_byte(page: str, cuts: list[int]) -> None:
+    page = page.replace("other.net", "tube.example").replace("//x", "/x").replace(" data-purpose=marketing", "")
+    raw = page.encode()
+    policy_without_google = POLICY.parse(POLICY.source.replace('google_signals = ["', 'without_it = "x" # ["'))
+    assert gated(raw, "marketing", "analytics", chunks=split(raw, cuts), policy=policy_without_google) == raw
+
+
+@pytest.mark.parametrize("start", ["plain text ", "<p>some text", "<script>let a = 1;\nlet b", "<textarea>hello"])
+def test_what_is_text_for_certain_leaves_with_its_chunk(start: str) -> None:
+    gate = HtmlGate(policy=POLICY, allows=granted(), host="example.com")
+    assert gate.feed(start.encode()) == start.encode()
+
+
+def test_an_unfinished_tag_waits_for_its_end() -> None:
+    gate = HtmlGate(policy=POLICY, allows=granted(), host="example.com")
+    assert gate.feed(b"text <ifra") == b"text "
+    assert gate.feed(b"me src=/own>inside") == b"<iframe src=/own>inside"
