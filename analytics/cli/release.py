@@ -1,0 +1,132 @@
+"""`analytics release`: seal a period into an anonymous release, or show what it would cost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from analytics.anonymise import bounds
+from analytics.anonymise import release as releasing
+from analytics.anonymise.cubes import CubeError
+from analytics.anonymise.mechanism import OverspendError
+from analytics.anonymise.periods import Period
+from analytics.anonymise.sealed import SealedRelease, SealError
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.lazy import UserError
+from consent_middleware.policy import PolicyError, PrivacyPolicy
+
+
+@click.command(help="Seal a period into an anonymous release, or show what it would cost (--dry-run).")
+@click.option("--period", "periods", multiple=True, help="day:2026-11-20, week:2026-W47 or month:2026-11; repeatable.")
+@click.option("--due", "all_due", is_flag=True, help="Every period that is ready and has no release yet.")
+@click.option("--dry-run", is_flag=True, help="Show spend, noise and the smallest trustworthy counts; read no rows.")
+@click.option("--site", help="The site; by default the policy's first host.")
+@click.option(
+    "--store", "store_url", envvar="ANALYTICS_STORE", help="A ClickHouse server instead of the embedded engine."
+)
+@policy_option
+@data_dir_option
+@format_option("table", "json")
+def release(
+    periods: tuple[str, ...],
+    all_due: bool,
+    dry_run: bool,
+    site: str | None,
+    store_url: str | None,
+    policy_path: Path,
+    data_dir: Path,
+    format_: str,
+) -> None:
+    try:
+        policy = PrivacyPolicy.load(policy_path)
+        wanted = [Period.parse(text) for text in periods]
+        if not wanted and not all_due:
+            raise UserError("name a period (--period day:2026-11-20), or --due for all that are ready")
+        name = site or policy.site.site_id
+        if dry_run:
+            for period in wanted:
+                _show_plan(releasing.plan_of(policy, name, period), format_)
+            return
+        _seal(policy, name, wanted, all_due, store_url, data_dir, format_)
+    except (PolicyError, CubeError, SealError, OverspendError, ValueError) as error:
+        raise UserError(str(error)) from None
+
+
+def _seal(
+    policy: PrivacyPolicy, site: str, wanted: list[Period], all_due: bool, url: str | None, data_dir: Path, format_: str
+) -> None:
+    from analytics.store import open_store
+
+    releases_dir = data_dir / "releases"
+    with open_store(url, data_dir) as store:
+        if all_due:
+            since = store.query("SELECT toDate(min(time)) FROM events WHERE site = {site:String}", {"site": site})[0][0]
+            wanted += releasing.due(policy, site, releases_dir, dt.datetime.now(dt.UTC), since)
+        for period in wanted:
+            _show_release(releasing.seal(store, policy, site, period, releases_dir), format_)
+
+
+def _show_release(sealed: SealedRelease, format_: str) -> None:
+    if format_ == "json":
+        click.echo(json.dumps(sealed.manifest))
+        return
+    spent = sealed.manifest["spent"]
+    click.echo(
+        f"sealed {sealed.period} of {sealed.site}: {sealed.manifest['file']['rows']} cells, "
+        f"epsilon {spent['epsilon']:.3f}, {sealed.path}"
+    )
+
+
+def _show_plan(plan: bounds.Plan, format_: str) -> None:
+    rows = [(m, trusted(m)) for m in plan.measurements]
+    if format_ == "json":
+        click.echo(json.dumps({
+            "site": plan.site,
+            "period": str(plan.period),
+            "epsilon": plan.epsilon,
+            "rho": plan.rho,
+            "delta": plan.delta,
+            "promise": {"epsilon": plan.promise.epsilon, "delta": plan.promise.delta, "rho": plan.promise.rho},
+            "every_day_of_a_month": releasing.every_day(plan),
+            "measurements": [
+                {
+                    "cube": m.cube, "metric": m.metric, "keys": m.kind, "sigma": m.sigma, "rho": m.rho,
+                    "tau": None if m.tau is None else m.tau / bounds.SCALE, "smallest_trustworthy": count,
+                }
+                for m, count in rows
+            ],
+        }))  # fmt: skip
+        return
+    table = Table(title=f"What a seal of {plan.period} ({plan.site}) would spend; nothing is spent by showing it")
+    for heading in ("cube", "metric", "keys"):
+        table.add_column(heading)
+    for heading in ("share of promise", "L2 bound", "sigma", "tau", "trust from"):
+        table.add_column(heading, justify="right")
+    for m, count in rows:
+        table.add_row(
+            m.cube, m.metric, m.kind, f"{m.rho / plan.promise.rho:.2%}", f"{m.l2 / bounds.SCALE:.2f}",
+            f"{m.sigma:.1f}", "" if m.tau is None else f"{m.tau / bounds.SCALE:.1f}", f"{count}",
+        )  # fmt: skip
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    month = releasing.every_day(plan)
+    console.print(
+        f"This release alone: epsilon {plan.epsilon:.3f} at delta {plan.promise.delta:g} (rho {plan.rho:.5f}). "
+        f"Day, week and month together, for a visitor who comes on one day: epsilon {plan.promise.epsilon:g}. "
+        f"A visitor who comes on every day of a month: epsilon {month['epsilon']:.2f} at delta {month['delta']:.2g}.\n"
+        '"trust from": the smallest count whose 95 % interval stays above zero, or the smallest that is shown at all.',
+        soft_wrap=True,
+    )
+
+
+def trusted(measurement: bounds.Measurement) -> int:
+    """The smallest count that can be told from none: 1.96 sigma, or the threshold where that is higher."""
+    tau = 0.0 if measurement.tau is None else (measurement.tau + 1) / bounds.SCALE
+    return math.ceil(max(1.96 * measurement.sigma, tau))

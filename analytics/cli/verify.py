@@ -1,0 +1,36 @@
+"""`analytics verify`: check sealed releases without the store: file, signature, chain, budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from analytics.anonymise import sealed
+from consent_middleware.cli.options import data_dir_option, format_option
+from consent_middleware.lazy import UserError
+
+
+@click.command(help="Check sealed releases: every file's hash, signature, chain, and the budget of every day.")
+@click.option(
+    "--releases", "releases_dir", type=click.Path(file_okay=False, path_type=Path), help="Default: DATA_DIR/releases."
+)
+@click.option(
+    "--key", "keys", multiple=True, help="A public key (base64) to trust; default: the key of the first release."
+)
+@data_dir_option
+@format_option("text", "json")
+def verify(releases_dir: Path | None, keys: tuple[str, ...], data_dir: Path, format_: str) -> int:
+    folder = releases_dir or data_dir / "releases"
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder (nothing was sealed yet?)")
+    problems = sealed.verify(folder, keys)
+    count = len(list(folder.glob("*/*.json")))
+    if format_ == "json":
+        click.echo(json.dumps({"releases": count, "problems": problems}))
+    else:
+        for problem in problems:
+            click.echo(problem)
+        click.echo(f"{count} releases, {len(problems)} problems" if problems else f"{count} releases: all as sealed")
+    return 1 if problems else 0
