@@ -1,0 +1,69 @@
+"""`analytics token`: create, list and revoke access tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import click
+
+from analytics.reports.access import Access, Role
+from consent_middleware.cli.options import data_dir_option, format_option
+from consent_middleware.lazy import UserError
+
+
+@click.group(help="Create, list and revoke access tokens.")
+def token() -> None: ...
+
+
+@token.command(help="Make a token; it is printed once and stored hashed.")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["analyst", "operator", "auditor"]), default="analyst", show_default=True)
+@click.option("--site", "sites", multiple=True, help="Only this site (repeatable); default: every site.")
+@click.option("--days", default=0, type=click.IntRange(0, 3650), help="Expires after so many days; 0: never.")
+@data_dir_option
+def create(name: str, role: str, sites: tuple[str, ...], days: int, data_dir: Path) -> None:
+    click.echo(Access(data_dir).create(name, cast(Role, role), sites, days))
+
+
+@token.command("list", help="Show the tokens and links; never the secrets.")
+@click.option("--all", "everything", is_flag=True, help="Revoked and expired ones too.")
+@format_option("table", "json")
+@data_dir_option
+def list_(everything: bool, format_: str, data_dir: Path) -> None:
+    grants = [grant for grant in Access(data_dir).book.grants if everything or grant.active]
+    rows = [
+        {
+            "id": grant.id,
+            "name": grant.name,
+            "role": grant.role,
+            "sites": ", ".join(grant.sites) or "all",
+            "created": grant.created[:10],
+            "state": "active" if grant.active else "revoked" if grant.revoked else "expired",
+        }
+        for grant in grants
+    ]
+    if format_ == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for head in ("id", "name", "role", "sites", "created", "state"):
+        table.add_column(head)
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+@token.command(help="Revoke a token or link by its id; it stops working at once.")
+@click.argument("id_", metavar="ID")
+@data_dir_option
+def revoke(id_: str, data_dir: Path) -> None:
+    try:
+        grant = Access(data_dir).revoke(id_)
+    except KeyError:
+        raise UserError(f'there is no active token with the id "{id_}"; `analytics token list` shows them') from None
+    click.echo(f"revoked {grant.role} {grant.name}")

@@ -1,0 +1,327 @@
+"""A query answered on the internal lane: statements run, joined on their dimensions, small cells out, ordered, cut.
+
+The minimum cell is a number of visitors. A row that rests on fewer is left out (a time bucket keeps its place and shows
+null), and so is whatever would let a reader work it out from the rest of the same answer.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+from analytics.reports import expressions, places, words
+from analytics.reports.daterange import Range, bucket_of, label, labels, previous, resolve
+from analytics.reports.errors import QueryError, QueryTimeout
+from analytics.reports.goals import Goal
+from analytics.reports.planner import MAX_GROUPS, Plan, Statement, plan
+from analytics.reports.query import Matches, MatchesNot, Query, leaves, to_object
+
+Key = tuple[Any, ...]
+Value = int | float | dict[str, Any] | None
+
+LIMITS = {"max_execution_time": 30, "max_memory_usage": 500_000_000}
+
+
+class Engine(Protocol):
+    """What an answer needs of the store."""
+
+    def query(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> list[tuple[Any, ...]]: ...
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What a site adds to a question: its clock, its goals, the smallest cell, where `all` begins."""
+
+    zone: str = "UTC"
+    goals: tuple[Goal, ...] = ()
+    minimum_cell: int = 5
+    earliest: dt.datetime | None = None
+    whole_share: Callable[[str, Range], float | None] | None = None
+
+
+class Cell(msgspec.Struct):
+    """One group: its metrics by name, and how many visitors and rows without a key it rests on."""
+
+    values: dict[str, Any]
+    keyed: int = 0
+    unkeyed: int = 0
+
+    @property
+    def population(self) -> int:
+        """Visitors behind the cell; where nobody has a key, each row may be one."""
+        return self.keyed or self.unkeyed
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """An answer before it is written out: ordered rows of (dimension labels, metrics), and what was left out."""
+
+    rows: list[tuple[list[Any], list[Value]]]
+    total_rows: int
+    suppressed: int
+    range: Range
+    warnings: dict[str, dict[str, str]]
+
+
+def answer(engine: Engine, query: Query, setting: Setting, now: dt.datetime) -> dict[str, Any]:
+    """The response body of `POST /api/v2/query`. Raises QueryError, QueryTimeout."""
+    range_ = resolve(query.date_range, now=now, zone=setting.zone, earliest=setting.earliest)
+    counted = count(engine, query, range_, setting)
+    start = query.pagination.offset
+    page = counted.rows[start : start + query.pagination.limit]
+    results = [{"metrics": metrics, "dimensions": dimensions} for dimensions, metrics in page]
+    meta: dict[str, Any] = {"minimum_cell": setting.minimum_cell, "suppressed_rows": counted.suppressed}
+    if counted.warnings:
+        meta["metric_warnings"] = counted.warnings
+    if query.include.imports:
+        meta["imports_included"] = True
+    if query.include.time_labels:
+        meta["time_labels"] = labels(next(filter(words.is_time, query.dimensions)), range_)
+    if query.include.total_rows:
+        meta["total_rows"] = counted.total_rows
+    if setting.whole_share is not None:
+        meta["share_without_key"] = setting.whole_share(query.site_id, range_)
+    if query.include.compare is not None:
+        _compare(engine, query, range_, setting, results, meta)
+    echo = to_object(query) | {"date_range": range_.iso_pair()}
+    echo["order_by"] = [list(entry) for entry in order_of(query)]
+    return {"results": results, "meta": meta, "query": echo}
+
+
+def _compare(
+    engine: Engine, query: Query, range_: Range, setting: Setting, results: list[dict[str, Any]], meta: dict[str, Any]
+) -> None:
+    """Add to each row what the earlier range held: matched by label, time buckets by their position."""
+    assert query.include.compare is not None
+    before = previous(range_, query.include.compare)
+    earlier = count(engine, query, before, setting)
+    time = next(filter(words.is_time, query.dimensions), None)
+    named: dict[Key, list[Value]] = {}
+    was = labels(time, before) if time else []
+    has = labels(time, range_) if time else []
+    position = query.dimensions.index(time) if time else -1
+    for dimensions, metrics in earlier.rows:
+        named[tuple(dimensions)] = metrics
+    for result in results:
+        key = list(result["dimensions"])
+        if time and key[position] in has:
+            index = has.index(key[position])
+            key[position] = was[index] if index < len(was) else None
+        found = named.get(tuple(key))
+        result["comparison"] = {
+            "dimensions": key,
+            "metrics": found,
+            "change": [_change(new, old) for new, old in zip(result["metrics"], found or [], strict=False)],
+        }
+    meta["comparison_date_range"] = before.iso_pair()
+
+
+def _change(new: Value, old: Value) -> float | None:
+    if not isinstance(new, int | float) or not isinstance(old, int | float) or not old:
+        return None
+    return round((new - old) / old * 100)
+
+
+def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Counted:
+    """Run the plan and put its parts together."""
+    _check_goals(query, setting.goals)
+    plan_ = plan(query, range_, setting.goals)
+    cells = _joined(engine, plan_, query)
+    currency, warnings = _currency(query, setting.goals)
+    _rates(engine, plan_, query, cells)
+    hidden, blanked = _small(query, cells, setting.minimum_cell)
+    rows = []
+    for key, cell in cells.items():
+        if key in hidden:
+            continue
+        metrics: list[Value] = (
+            [None] * len(query.metrics)
+            if key in blanked
+            else [_shown(metric, cell, _currency_of(query, key, currency)) for metric in query.metrics]
+        )
+        rows.append((_labels(query, key, range_), metrics))
+    ordered = _ordered(query, rows)
+    return Counted(ordered, len(ordered), len(hidden) + len(blanked), range_, warnings)
+
+
+def _joined(engine: Engine, plan_: Plan, query: Query) -> dict[Key, Cell]:
+    cells: dict[Key, Cell] = {}
+    for part in plan_.parts:
+        rows = run(engine, part, query)
+        if len(rows) > MAX_GROUPS:
+            raise QueryError("$.dimensions", f"more than {MAX_GROUPS} groups: ask for fewer dimensions or a filter")
+        width = len(part.dimensions)
+        for row in rows:
+            cell = cells.setdefault(row[:width], Cell({}))
+            cell.values.update(zip(part.metrics, row[width:-2], strict=True))
+            cell.keyed, cell.unkeyed = max(cell.keyed, row[-2]), max(cell.unkeyed, row[-1])
+    if not query.dimensions and not cells:
+        cells[()] = Cell({})
+    return cells
+
+
+def run(engine: Engine, statement: Statement, query: Query | None = None) -> list[tuple[Any, ...]]:
+    """Run one statement under the limits of a query; the engine's refusals become errors that a user can mend."""
+    parameters = {name: parameter(value) for name, value in statement.parameters.items()}
+    try:
+        return engine.query(statement.sql, parameters, **LIMITS)
+    except Exception as error:
+        code = getattr(error, "code", 0)
+        text = str(error)
+        if code in (159, 160, 241) or re.search(r"TIMEOUT_EXCEEDED|MEMORY_LIMIT_EXCEEDED|TOO_SLOW", text):
+            raise QueryTimeout("the query took more time or memory than one query may: narrow it down") from error
+        if code == 427 or "CANNOT_COMPILE_REGEXP" in text or "OptimizedRegularExpression" in text:
+            raise QueryError(*_faulty_pattern(engine, query)) from error
+        raise
+
+
+def _faulty_pattern(engine: Engine, query: Query | None) -> tuple[str, str]:
+    for index, filter_ in enumerate(query.filters if query else ()):
+        for leaf, _ in leaves((filter_,)):
+            if isinstance(leaf, Matches | MatchesNot):
+                for clause in leaf.clauses:
+                    try:
+                        engine.query("SELECT match(materialize(''), {pattern:String})", {"pattern": str(clause)})
+                    except Exception:  # whatever the engine says, this pattern is the fault
+                        return f"$.filters[{index}]", f'"{clause}" is not a regular expression in RE2 syntax'
+    return "$.filters", "a pattern is not a regular expression in RE2 syntax"
+
+
+def parameter(value: object) -> object:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}"
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def _check_goals(query: Query, goals: Sequence[Goal]) -> None:
+    names = {goal.name for goal in goals}
+    for index, filter_ in enumerate(query.filters):
+        for leaf, _ in leaves((filter_,)):
+            if leaf.dimension == "event:goal" and leaf.__struct_config__.tag == "is":
+                for clause in leaf.clauses:
+                    if leaf.modifiers.case_sensitive and clause not in names:  # type: ignore[union-attr]  # an Is
+                        raise QueryError(f"$.filters[{index}]", f'the goal "{clause}" is not configured for this site')
+
+
+def _currency(query: Query, goals: Sequence[Goal]) -> tuple[str | dict[str, str] | None, dict[str, dict[str, str]]]:
+    """The currency of the revenue metrics: one, or one per goal, or none with the reason."""
+    asked = [metric for metric in query.metrics if metric in words.REVENUE_METRICS]
+    if not asked:
+        return None, {}
+    if "event:goal" in query.dimensions:
+        return {goal.name: goal.currency for goal in goals if goal.currency}, {}
+    wanted = {
+        c
+        for leaf, inside in leaves(query.filters)
+        if leaf.dimension == "event:goal" and not inside
+        for c in leaf.clauses
+    }
+    found = {goal.currency for goal in goals if goal.currency and (goal.name in wanted)}
+    if len(found) == 1:
+        return found.pop(), {}
+    code = "no_single_revenue_currency" if found else "no_revenue_goals_matching"
+    text = (
+        "Revenue metrics are null as there are multiple currencies for the selected event:goals."
+        if found
+        else "Revenue metrics are null as there are no matching revenue goals."
+    )
+    return None, {metric: {"code": code, "warning": text} for metric in asked}
+
+
+def _currency_of(query: Query, key: Key, currency: str | dict[str, str] | None) -> str:
+    if isinstance(currency, dict):
+        return currency.get(key[query.dimensions.index("event:goal")], "")
+    return currency or ""
+
+
+def _rates(engine: Engine, plan_: Plan, query: Query, cells: dict[Key, Cell]) -> None:
+    whole = run(engine, plan_.whole, query)[0][0] if plan_.whole else 0
+    groups: dict[Key, int] = {}
+    if plan_.groups:
+        width = len(plan_.groups.dimensions)
+        groups = {row[:width]: row[width] for row in run(engine, plan_.groups, query)}
+    kept = [n for n, dimension in enumerate(query.dimensions) if dimension != "event:goal"]
+    for key, cell in cells.items():
+        visitors = cell.values.get("visitors") or 0
+        cell.values["percentage"] = cell.values["conversion_rate"] = _rate(visitors, whole)
+        cell.values["group_conversion_rate"] = _rate(visitors, groups.get(tuple(key[n] for n in kept), 0))
+
+
+def _rate(part: int, whole: int) -> float:
+    return round(part / whole * 100, 2) if whole else 0.0
+
+
+def _small(query: Query, cells: dict[Key, Cell], minimum: int) -> tuple[set[Key], set[Key]]:
+    """Keys of cells to leave out, and keys of cells to show empty."""
+    if minimum <= 1:
+        return set(), set()
+    small = {key for key, cell in cells.items() if 0 < cell.population < minimum}
+    if len(query.dimensions) == 0 or (len(query.dimensions) == 1 and words.is_time(query.dimensions[0])):
+        return set(), small
+    return small, set()
+
+
+ZERO = {"visitors": 0, "visits": 0, "pageviews": 0, "events": 0}
+
+
+def _shown(metric: str, cell: Cell, currency: str) -> Value:
+    value: Any = cell.values.get(metric, ZERO.get(metric))
+    if metric in words.REVENUE_METRICS:
+        return _money(value, currency) if currency else None
+    if value is None or value != value:  # NaN: an average over nothing
+        return 0 if metric in ("bounce_rate", "visit_duration", "views_per_visit") else None
+    if metric in ("bounce_rate", "visit_duration", "scroll_depth", "time_on_page"):
+        return round(float(value))
+    return round(value, 2) if isinstance(value, float) else int(value)
+
+
+def _money(value: Decimal | float | None, currency: str) -> dict[str, Any]:
+    amount = round(float(value or 0), 3)
+    short = next(
+        (f"{amount / size:.1f}{unit}" for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")) if amount >= size),
+        f"{amount:.1f}",
+    )
+    return {"value": amount, "currency": currency, "short": f"{currency} {short}", "long": f"{currency} {amount:,.2f}"}
+
+
+def _labels(query: Query, key: Key, range_: Range) -> list[Any]:
+    return [dimension_label(dimension, value, range_) for dimension, value in zip(query.dimensions, key, strict=True)]
+
+
+def dimension_label(dimension: str, value: Any, range_: Range) -> Any:
+    """What a reader sees for a value of the store."""
+    if words.is_time(dimension):
+        if bucket_of(dimension, range_) in ("minute", "hour"):
+            value = dt.datetime.fromtimestamp(int(value), dt.UTC)
+        return label(bucket_of(dimension, range_), value, range_.zone)
+    if dimension == "visit:country_name":
+        return places.country_name(value)
+    return value if value != "" or dimension == "event:goal" else expressions.column(dimension).empty
+
+
+def order_of(query: Query) -> tuple[tuple[str, str], ...]:
+    """What the rows are ordered by: as asked, or by time, or by the first metric."""
+    if query.order_by:
+        return query.order_by
+    time = next(filter(words.is_time, query.dimensions), None)
+    return ((time, "asc"),) if time else ((query.metrics[0], "desc"),)
+
+
+def _ordered(query: Query, rows: list[tuple[list[Any], list[Value]]]) -> list[tuple[list[Any], list[Value]]]:
+    rows = sorted(rows, key=lambda row: [str(value) for value in row[0]])
+    for name, direction in reversed(order_of(query)):
+        if name in query.dimensions:
+            index = query.dimensions.index(name)
+            rows.sort(key=lambda row: str(row[0][index]), reverse=direction == "desc")
+        else:
+            index = query.metrics.index(name)
+            rows.sort(key=lambda row: _sortable(row[1][index]), reverse=direction == "desc")
+    return rows
+
+
+def _sortable(value: Value) -> float:
+    number = value["value"] if isinstance(value, dict) else value
+    return float("-inf") if number is None else float(number)

@@ -1,0 +1,169 @@
+"""The HTTP API: Plausible's `POST /api/v2/query`, exports, definitions, releases, the query log."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from analytics.reports import query as language
+from analytics.reports.access import Grant
+from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite
+from analytics.reports.guard import Guard
+from analytics.reports.query import Query
+from analytics.reports.querylog import Entry, QueryLog
+from analytics.reports.reporting import Reporting
+from analytics.reports.saved import TYPES, Kind
+
+NO_STORE = {"cache-control": "no-store"}
+NO_KEY = "Missing or invalid API key: send it as `Authorization: Bearer KEY`; `analytics token create` makes one."
+NO_SITE = "Invalid API key or site_id. Please check your API key and that you have access to this site."
+
+
+def reply(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json", headers=NO_STORE)
+
+
+def refuse(status: int, error: str, **details: object) -> Response:
+    return reply({"error": error, **details}, status)
+
+
+class Api:
+    """Routes over one Reporting; every answer of the internal lane is logged."""
+
+    def __init__(self, reporting: Reporting, guard: Guard) -> None:
+        self.reporting, self.guard = reporting, guard
+        self.log = QueryLog(reporting.data_dir)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/v2/query", self._query, methods=["POST"]),
+            Route("/api/sites", self._for(self._sites), methods=["GET"]),
+            Route("/api/releases", self._for(self._releases), methods=["GET"]),
+            Route("/api/query-log", self._for(self._query_log), methods=["GET"]),
+            Route("/api/definitions/{kind}", self._for(self._definitions), methods=["GET", "POST"]),
+            Route("/api/definitions/{kind}/{id:int}", self._for(self._forget), methods=["DELETE"]),
+        ]
+
+    def _for(
+        self, handler: Callable[[Request, Grant], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            if self.guard.blocked(request):
+                return refuse(429, "Too many failed attempts: wait five minutes.")
+            grant = self.guard.grant(request)
+            if grant is None:
+                return refuse(401, NO_KEY)
+            try:
+                return await handler(request, grant)
+            except QueryError as error:
+                return refuse(400, str(error), path=error.path)
+            except UnknownSite:
+                return refuse(401, NO_SITE)
+
+        return guarded
+
+    async def _query(self, request: Request) -> Response:
+        async def handler(request: Request, grant: Grant) -> Response:
+            body = await body_of(request, language.MAX_BODY)
+            query = language.parse(body)
+            return reply(await self.ask(query, grant))
+
+        try:
+            return await self._for(handler)(request)
+        except QueryTimeout as error:
+            return refuse(503, str(error))
+
+    async def ask(self, query: Query, grant: Grant) -> dict[str, Any]:
+        """The answer for this grant. Raises QueryError, QueryTimeout, UnknownSite."""
+        if not grant.sees(query.site_id):
+            raise UnknownSite(query.site_id)
+        if not grant.reads_cells:
+            raise QueryError("$.lane", 'this token reads the released lane only: set lane to "released"')
+        started = time.monotonic()
+        error, rows = "", 0
+        try:
+            result = await asyncio.to_thread(self.reporting.ask, query)
+            rows = len(result["results"])
+            return result
+        except Exception as failure:
+            error = str(failure)[:300]
+            raise
+        finally:
+            self.log.add(
+                Entry(
+                    at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+                    who=grant.id,
+                    name=grant.name,
+                    site=query.site_id,
+                    query=language.to_object(query),
+                    milliseconds=int((time.monotonic() - started) * 1000),
+                    rows=rows,
+                    error=error,
+                )
+            )
+
+    async def _sites(self, request: Request, grant: Grant) -> Response:
+        sites = [site for site in await asyncio.to_thread(self.reporting.sites) if grant.sees(site)]
+        return reply({"sites": sites, "minimum_cell": self.reporting.minimum_cell, "timezone": self.reporting.zone})
+
+    async def _releases(self, request: Request, grant: Grant) -> Response:
+        folder = self.reporting.data_dir / "releases"
+        found = []
+        for path in sorted(folder.glob("*/*.json")):
+            if grant.sees(path.parent.name):
+                manifest = msgspec.json.decode(path.read_bytes())
+                found.append({"site": path.parent.name, "period": path.stem, "manifest": manifest})
+        return reply({"releases": found})
+
+    async def _query_log(self, request: Request, grant: Grant) -> Response:
+        if not grant.audits:
+            return refuse(403, "The query log is for auditors and operators.")
+        return reply({"entries": await asyncio.to_thread(self.log.last)})
+
+    async def _definitions(self, request: Request, grant: Grant) -> Response:
+        kind, site = self._named(request, grant)
+        if request.method == "GET":
+            held = await asyncio.to_thread(self.reporting.saved.all, kind, site)
+            return reply({"definitions": [{"id": id_, "definition": each} for id_, each in held]})
+        if not grant.reads_cells:
+            return refuse(403, "Definitions are made by analysts and operators.")
+        body = await body_of(request, language.MAX_BODY)
+        try:
+            definition = msgspec.json.decode(body, type=TYPES[kind])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise QueryError("$", str(error)) from None
+        id_ = await asyncio.to_thread(self.reporting.saved.add, kind, site, definition)
+        return reply({"id": id_, "definition": definition}, 201)
+
+    async def _forget(self, request: Request, grant: Grant) -> Response:
+        kind, site = self._named(request, grant)
+        if not grant.reads_cells:
+            return refuse(403, "Definitions are removed by analysts and operators.")
+        gone = await asyncio.to_thread(self.reporting.saved.remove, kind, site, request.path_params["id"])
+        return reply({"removed": gone}, 200 if gone else 404)
+
+    def _named(self, request: Request, grant: Grant) -> tuple[Kind, str]:
+        kind, site = request.path_params["kind"], request.query_params.get("site", "")
+        if kind not in TYPES:
+            raise QueryError("kind", f'"{kind}" is not one of {", ".join(TYPES)}')
+        if not site or not grant.sees(site):
+            raise UnknownSite(site)
+        return kind, site
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """The request's body; more than `limit` bytes are not read."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise QueryError("$", f"the body is larger than {limit} bytes")
+    return body

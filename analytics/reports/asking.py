@@ -1,0 +1,113 @@
+"""How a command asks: over HTTP when a service owns the data folder, otherwise by opening the store itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from consent_middleware.lazy import UserError
+from consent_middleware.policy import PrivacyPolicy
+
+
+class Asker(Protocol):
+    """What the command line needs of either way."""
+
+    def about(self) -> dict[str, Any]:
+        """`{sites, minimum_cell, timezone}`"""
+        ...
+
+    def ask(self, query: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a query. Raises UserError."""
+        ...
+
+
+class Remote:
+    """A running service, asked with a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url, self.token = url.rstrip("/"), token
+
+    def about(self) -> dict[str, Any]:
+        return self._send("/api/sites", None)
+
+    def ask(self, query: dict[str, Any]) -> dict[str, Any]:
+        return self._send("/api/v2/query", query)
+
+    def _send(self, path: str, body: object) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=60) as response:
+                answer: dict[str, Any] = json.load(response)
+                return answer
+        except urllib.error.HTTPError as error:
+            try:
+                reason = json.load(error)["error"]
+            except (ValueError, KeyError):
+                reason = f"HTTP {error.code}"
+            raise UserError(reason) from None
+        except (urllib.error.URLError, OSError) as error:
+            raise UserError(f"{self.url}: the service does not answer: {error}") from None
+
+
+class Local:
+    """The store of a data folder, opened for this command."""
+
+    def __init__(self, reporting: Any) -> None:
+        self.reporting = reporting
+
+    def about(self) -> dict[str, Any]:
+        held = self.reporting
+        return {"sites": held.sites(), "minimum_cell": held.minimum_cell, "timezone": held.zone}
+
+    def ask(self, query: dict[str, Any]) -> dict[str, Any]:
+        from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite
+        from analytics.reports.query import parse_object
+
+        try:
+            answer: dict[str, Any] = self.reporting.ask(parse_object(query))
+            return answer
+        except (QueryError, QueryTimeout) as error:
+            raise UserError(str(error)) from None
+        except UnknownSite as error:
+            raise UserError(f"there is nothing of the site {error}") from None
+
+
+def running_service(data_dir: Path) -> Remote | None:
+    """The service that owns this data folder, if one runs."""
+    try:
+        contact = json.loads((data_dir / "service.json").read_text("utf-8"))
+        os.kill(contact["process"], 0)
+        return Remote(contact["url"], contact["token"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextlib.contextmanager
+def asker(data_dir: Path, policy: PrivacyPolicy | None, zone: str = "UTC") -> Iterator[Asker]:
+    """Ask the service that runs on this folder, or open the store. Raises UserError."""
+    if (remote := running_service(data_dir)) is not None:
+        yield remote
+        return
+    if not (data_dir / "store").exists():
+        raise UserError(f"{data_dir}: nothing is stored here yet; `analytics import LOG` or `analytics serve` fills it")
+    from analytics.reports.reporting import Pool, Reporting
+    from analytics.store import open_store
+
+    store = open_store(None, data_dir)
+    try:
+        reporting = Reporting(Pool(lambda: open_store(None, data_dir, mode="ro"), 1), data_dir, policy, zone=zone)
+        try:
+            yield Local(reporting)
+        finally:
+            reporting.close()
+    finally:
+        store.close()

@@ -1,0 +1,1 @@
+"""The dashboard: pages rendered on the server, complete without JavaScript, everything about a view in its address."""

@@ -1,0 +1,133 @@
+"""The one door to answers: the API, the dashboard and the command line all ask here.
+
+Holds a few read-only engines (a slow question must not hold up the others), what the sites define, and the query log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from analytics.reports import answer as answers
+from analytics.reports.daterange import Range
+from analytics.reports.errors import UnknownSite
+from analytics.reports.planner import scope_parameters, sql_text
+from analytics.reports.query import Query
+from analytics.reports.saved import Saved
+from analytics.store import Store
+from consent_middleware.policy import PrivacyPolicy
+
+SHARE_SECONDS = 60.0
+
+
+class Pool:
+    """A few read-only stores, lent one at a time."""
+
+    def __init__(self, open_one: Callable[[], Store], size: int = 3) -> None:
+        self._free: queue.Queue[Store] = queue.Queue()
+        self._all = [open_one() for _ in range(size)]
+        for store in self._all:
+            self._free.put(store)
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Store]:
+        store = self._free.get()
+        try:
+            yield store
+        finally:
+            self._free.put(store)
+
+    def query(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> list[tuple[Any, ...]]:
+        with self.lend() as store:
+            return store.query(sql, params, **settings)
+
+    def close(self) -> None:
+        for store in self._all:
+            store.close()
+
+
+class Reporting:
+    """Answers of one data folder. `now` can be set, so that a demo and a test stand on a known day."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        data_dir: Path,
+        policy: PrivacyPolicy | None,
+        *,
+        minimum_cell: int | None = None,
+        zone: str = "UTC",
+        now: Callable[[], dt.datetime] | None = None,
+    ) -> None:
+        self.pool, self.data_dir, self.policy, self.zone = pool, data_dir, policy, zone
+        self.minimum_cell = minimum_cell or (policy.anonymity.minimum_cell if policy else 5)
+        self.now = now or (lambda: dt.datetime.now(dt.UTC))
+        self.saved = Saved(data_dir)
+        self._shares: dict[tuple[str, Range], tuple[float, float | None]] = {}
+        self._lock = threading.Lock()
+
+    def sites(self) -> list[str]:
+        """Sites with data, the busiest first, and the policy's own."""
+        rows = self.pool.query("SELECT site, count() AS held FROM events GROUP BY site ORDER BY held DESC, site")
+        own = [self.policy.site.site_id] if self.policy else []
+        return list(dict.fromkeys([*(row[0] for row in rows), *own]))
+
+    def span(self, site: str) -> tuple[dt.datetime, dt.datetime] | None:
+        """First and last instant with a row of this site."""
+        sql = "SELECT count(), min(time), max(time) FROM events WHERE site = {site:String}"
+        held, first, last = self.pool.query(sql, {"site": site})[0]
+        return (_utc(first), _utc(last)) if held else None
+
+    def setting(self, site: str) -> answers.Setting:
+        span = self.span(site)
+        if span is None and site not in self.sites():
+            raise UnknownSite(site)
+        return answers.Setting(
+            zone=self.zone,
+            goals=self.saved.goals(site),
+            minimum_cell=self.minimum_cell,
+            earliest=span[0] if span else None,
+            whole_share=self.share_without_key,
+        )
+
+    def ask(self, query: Query) -> dict[str, Any]:
+        """The answer on the internal lane. Raises QueryError, QueryTimeout, UnknownSite."""
+        setting = self.setting(query.site_id)
+        return answers.answer(self.pool, self.saved.resolve(query), setting, self.now())
+
+    def share_without_key(self, site: str, range_: Range) -> float | None:
+        """How much of the range's rows carry no visitor key, from 0 to 1; None without rows."""
+        key = (site, range_)
+        with self._lock:
+            at, share = self._shares.get(key, (0.0, None))
+        if time.monotonic() - at < SHARE_SECONDS and at:
+            return share
+        sql = f"SELECT count(), countIf(visitor = 0) FROM events WHERE {sql_text('scope')}"
+        parameters = {name: answers.parameter(value) for name, value in scope_parameters(site, range_).items()}
+        held, unkeyed = self.pool.query(sql, parameters)[0]
+        share = round(unkeyed / held, 4) if held else None
+        with self._lock:
+            if len(self._shares) > 500:
+                self._shares.clear()
+            self._shares[key] = (time.monotonic(), share)
+        return share
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def _utc(value: dt.datetime) -> dt.datetime:
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def open_reporting(
+    open_store: Callable[..., Store], data_dir: Path, policy: PrivacyPolicy | None, **options: Any
+) -> Reporting:
+    """Reporting on read-only stores of a data folder whose tables exist."""
+    return Reporting(Pool(lambda: open_store(None, data_dir, mode="ro")), data_dir, policy, **options)

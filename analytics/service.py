@@ -1,0 +1,167 @@
+"""The analytics service: one process that owns the store, works through a table of jobs, answers API and dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from analytics import jobs
+from analytics.reports.access import Access
+from analytics.reports.api import Api, refuse, reply
+from analytics.reports.dashboard.pages import Dashboard
+from analytics.reports.guard import Guard
+from analytics.reports.reporting import Pool, Reporting
+from analytics.store import open_store
+from consent_middleware.policy import PrivacyPolicy
+
+log = logging.getLogger("analytics")
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One kind of background work: what it does, how often in seconds, the function that does it once."""
+
+    what: str
+    every: float
+    function: Callable[[jobs.Workplace], object]
+
+
+JOBS = (
+    Job("load spooled segments", 2, jobs.load),
+    Job("answer visitors' requests", 1, jobs.answer_requests),
+    Job("seal finished periods", 3600, jobs.seal),
+    Job("remove what is past its time", 6 * 3600, jobs.retain),
+)
+
+
+class Meters:
+    """What the service tells Prometheus; a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.runs = Counter("analytics_job_runs", "Runs of a job", ["job", "outcome"], registry=self.registry)
+        self.seconds = Histogram("analytics_job_seconds", "Duration of a job", ["job"], registry=self.registry)
+        self.last = Gauge(
+            "analytics_job_last_success", "Unix time of the last success", ["job"], registry=self.registry
+        )
+        self.requests = Counter("analytics_http_requests", "Requests", ["method", "status"], registry=self.registry)
+
+
+class Service:
+    """Owner of one data folder. Opened in a lifespan: store, readers, jobs; closed in the reverse order."""
+
+    def __init__(self, data_dir: Path, policy: PrivacyPolicy | None, *, zone: str = "UTC") -> None:
+        self.data_dir, self.policy, self.zone = data_dir, policy, zone
+        self.access = Access(data_dir)
+        self.guard = Guard(self.access)
+        self.meters = Meters()
+        self.ready = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tmp = private_tmp(data_dir)
+        try:
+            self.store = open_store(None, data_dir)
+        except BaseException:
+            shutil.rmtree(self._tmp, ignore_errors=True)
+            raise
+        purge_tmp(self._tmp)
+        try:
+            pool = Pool(lambda: open_store(None, data_dir, mode="ro"))
+        except BaseException:
+            self.store.close()
+            raise
+        self.reporting = Reporting(pool, data_dir, policy, zone=zone)
+        self.workplace = jobs.Workplace(self.store, data_dir, policy)
+
+    def app(self) -> Starlette:
+        api = Api(self.reporting, self.guard)
+        routes = [
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Route("/metrics", self._metrics),
+            *api.routes(),
+            *Dashboard(api, self.guard).routes(),
+        ]
+        return Starlette(routes=routes, lifespan=self._lifespan)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self._tasks = [asyncio.create_task(self._repeat(job), name=job.what) for job in JOBS]
+        self.ready = True
+        try:
+            yield
+        finally:
+            self.ready = False
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _repeat(self, job: Job) -> None:
+        """Run a job for ever; a failure is logged and counted, and waited out. A running one is never cut off."""
+        pause = job.every
+        while True:
+            running = asyncio.ensure_future(asyncio.to_thread(job.function, self.workplace))
+            started = time.monotonic()
+            try:
+                await asyncio.shield(running)
+                self.meters.runs.labels(job.what, "done").inc()
+                self.meters.last.labels(job.what).set_to_current_time()
+                pause = job.every
+            except asyncio.CancelledError:
+                with contextlib.suppress(Exception):
+                    await running
+                raise
+            except Exception:
+                log.exception("could not %s", job.what)
+                self.meters.runs.labels(job.what, "failed").inc()
+                pause = min(max(pause * 2, 5.0), 300.0)
+            self.meters.seconds.labels(job.what).observe(time.monotonic() - started)
+            await asyncio.sleep(pause)
+
+    def close(self) -> None:
+        self.reporting.close()
+        self.store.close()
+        shutil.rmtree(self._tmp, ignore_errors=True)
+
+    async def _healthz(self, request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def _readyz(self, request: Request) -> Response:
+        try:
+            await asyncio.to_thread(self.reporting.pool.query, "SELECT 1")
+        except Exception as error:
+            return refuse(503, f"the store does not answer: {error}")
+        return reply({"ready": self.ready}, 200 if self.ready else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        if self.guard.grant(request) is None:
+            return refuse(401, "metrics need a token: send it as `Authorization: Bearer KEY`")
+        return Response(generate_latest(self.meters.registry), media_type="text/plain; version=0.0.4")
+
+
+def private_tmp(data_dir: Path) -> Path:
+    """A TMPDIR of our own: the engine keeps visit rows in its temporary files, and a kill leaves them behind."""
+    folder = data_dir / "tmp" / str(os.getpid())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = str(folder)
+    return folder
+
+
+def purge_tmp(folder: Path) -> None:
+    """Remove what earlier owners of the data folder left; called once its lock is ours."""
+    for other in folder.parent.iterdir():
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
