@@ -1,0 +1,128 @@
+"""ConsentMiddleware: the whole request in order. The only room that touches scope, receive and send."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from consent_middleware.answer import Answer, ResponseGate
+from consent_middleware.country import ClientResolver
+from consent_middleware.gate import FilteredCookie
+from consent_middleware.opening import Opening
+from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.reader import RequestReader
+from consent_middleware.services import Services, data_dir_from, open_services, secrets_from
+from consent_middleware.token import ConsentTokens
+
+log = logging.getLogger("consent_middleware")
+
+
+class ConsentMiddleware:
+    """Wraps any ASGI application and enforces its privacy policy.
+
+    `policy` is a file or a loaded policy; `data_dir` falls back to `CONSENT_DATA_DIR` or `var`, `secret_keys` (newest
+    last) to `CONSENT_SECRET_KEYS`. Raises PolicyError or ConfigurationError when it can't start; after that, nothing
+    that goes wrong in here reaches the site: it is counted in `counts`, logged once, and decided against the cookie.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: str | Path | PrivacyPolicy = "privacy.toml",
+        data_dir: str | Path | None = None,
+        secret_keys: Sequence[str] | None = None,
+        *,
+        ledger_url: str | None = None,
+    ) -> None:
+        self.app = app
+        self.policy = policy if isinstance(policy, PrivacyPolicy) else PrivacyPolicy.load(policy)
+        self.counts: Counter[str] = Counter()
+        self._keys = secrets_from(secret_keys)
+        self._tokens = ConsentTokens(self._keys, self.policy)
+        self._clients = ClientResolver(self.policy)
+        self._reader = RequestReader(self.policy, self._tokens, self._clients, self.counts)
+        self._data_dir = data_dir_from(data_dir)
+        self._ledger_url = ledger_url
+        self._opening = Opening(self._open, self.counts)
+        self._gate = ResponseGate(self._reader.rules, self._failed, self._report)
+        prefix = self.policy.site.prefix
+        self._own_paths = {prefix, "/.well-known/gpc.json"} | (
+            {"/api/event"} if self.policy.capture.plausible else set()
+        )
+        self._own_folder = prefix + "/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            return await self._opening.lifespan(self.app, scope, receive, send)
+        if kind not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+
+        services = self._opening.current() or await self._opening.ready()
+        try:
+            reading = self._reader.read(scope, services.revocations.revoked if services else _nothing_revoked)
+        except Exception:
+            self._failed("a request could not be read")
+            reading = self._reader.undecided(scope)
+        seen = {**scope, "consent": reading.verdict.decision, "consent.services": services}
+
+        if kind == "http" and self._is_own(scope):
+            router = self._opening.router
+            if services is None or router is None:
+                return await _unavailable(scope, receive, send)
+            return await router({**seen, "scheme": "https" if reading.secure else "http"}, receive, send)
+
+        seen["headers"] = reading.headers
+        if services is not None:
+            seen["visit"] = services.capture.handle(scope, reading.verdict.decision, reading.verdict.visitor_id)
+        answer = Answer(self._gate, scope, reading, services)
+
+        def send_gated(message: Message) -> Awaitable[None]:
+            kind = message["type"]
+            if kind == "http.response.body":
+                message = answer.body(message)
+            elif kind in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
+                message = answer.start(message)
+            elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
+                message = answer.file(message)
+            return send(message)
+
+        return await self.app(seen, receive, send_gated)
+
+    def rotate_keys(self, secret_keys: Sequence[str]) -> None:
+        """Take another list of keys, newest last, while running. Cookies of other keys lose their force."""
+        self._keys[:] = secrets_from(secret_keys)
+        self._tokens.rotate(self._keys)
+
+    def _is_own(self, scope: Scope) -> bool:
+        path = scope["path"]
+        if root := scope.get("root_path"):
+            path = path.removeprefix(root)
+        return path.startswith(self._own_folder) or path in self._own_paths
+
+    async def _open(self) -> Services:
+        return await open_services(
+            self.policy, self._data_dir, self._keys, self._ledger_url, tokens=self._tokens, client=self._clients
+        )
+
+    def _failed(self, what: str) -> None:
+        """Count a failure of our own, inside an except block, and log the first one of its kind."""
+        self.counts[what] += 1
+        if self.counts[what] == 1:
+            log.exception("%s (logged once; counted from here on)", what)
+
+    def _report(self, cookie: FilteredCookie, host: bytes) -> None:
+        """Count what became of a Set-Cookie header that did not pass as it was."""
+        self.counts[f"cookie {cookie.reason}"] += 1
+
+
+def _nothing_revoked(record_id: str) -> bool:
+    return False
+
+
+_unavailable = PlainTextResponse("This page is not available at the moment.", 503, {"retry-after": "10"})

@@ -1,0 +1,207 @@
+"""What a request says about its visitor: cookies, signals and country become a Decision, once per Cookie header."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from consent_middleware.bounded import BoundedCache
+from consent_middleware.country import TrustedProxies
+from consent_middleware.decision import DNT, GPC, Choice, Decision, holds_until, resolve
+from consent_middleware.gate import CookieRules, cookie_pairs, cookie_values, filter_request_cookies
+from consent_middleware.token import BadToken, ConsentTokens, consent_cookie_name, visitor_cookie_name
+
+if TYPE_CHECKING:
+    from consent_middleware.country import ClientResolver
+    from consent_middleware.policy import PrivacyPolicy
+
+Scope = MutableMapping[str, Any]
+Headers = Sequence[tuple[bytes, bytes]]
+Key = tuple[bytes, bool, tuple[str, ...], str]  # Cookie header, https, signals, regime
+
+CACHED_HEADERS: Final = 4096
+CACHED_BYTES: Final = 4_000_000
+VERDICT_BYTES: Final = 600  # what a verdict takes beside the header itself
+REMEMBERED_NAMES: Final = 512
+
+COOKIE, SEC_GPC, DO_NOT_TRACK, HOST, PROTO = 1, 2, 3, 4, 5
+_SLOTS: Final = {
+    b"cookie": COOKIE,
+    b"sec-gpc": SEC_GPC,
+    b"dnt": DO_NOT_TRACK,
+    b"host": HOST,
+    b"x-forwarded-proto": PROTO,
+}
+
+_CONSENT: Final = {secure: consent_cookie_name(secure).encode() for secure in (True, False)}
+_VISITOR: Final = {secure: visitor_cookie_name(secure).encode() for secure in (True, False)}
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What follows from one Cookie header under one regime and one set of signals."""
+
+    decision: Decision
+    visitor_id: str | None  # only while its purpose is granted
+    cookie: bytes | None  # what is left of the header
+    stripped: tuple[bytes, ...]
+    lapsed: tuple[bytes, ...]  # of these, the declared ones: their consent is missing
+    allowed: frozenset[str]
+    ends: float  # unix time until which this holds
+    generation: int  # of the keys that verified it
+    record_id: str | None
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One request, read."""
+
+    verdict: Verdict
+    headers: Headers  # as the site may see them
+    host: bytes
+    secure: bool
+
+
+class RequestReader:
+    """Reads scopes under one policy. Pure apart from its bounded caches, its counter, and the clock."""
+
+    def __init__(
+        self, policy: PrivacyPolicy, tokens: ConsentTokens, clients: ClientResolver, counts: Counter[str]
+    ) -> None:
+        self._policy = policy
+        self._tokens = tokens
+        self._clients = clients
+        self._counts = counts
+        self._proxies = TrustedProxies(policy.site.trusted_proxies)
+        self._honour_dnt = policy.consent.honour_dnt
+        regimes = policy.consent.regimes
+        self._only_regime = None if set(regimes) - {"default"} else policy.regime_of("")
+        self.rules = {secure: CookieRules(policy, secure=secure) for secure in (True, False)}
+        self._slots: dict[bytes, int] = {}
+        self._verdicts: BoundedCache[Key, Verdict] = BoundedCache(entries=CACHED_HEADERS, size=CACHED_BYTES)
+
+    def read(self, scope: Scope, revoked: Callable[[str], bool]) -> Reading:
+        """Decide for one http or websocket scope. `revoked` says whether a consent record was withdrawn elsewhere."""
+        headers = scope.get("headers") or ()
+        if not isinstance(headers, list | tuple):
+            headers = list(headers)
+        slots = self._slots
+        cookies: list[bytes] = []
+        host = proto = b""
+        gpc: bool | None = None
+        dnt = False
+        for name, value in headers:
+            try:
+                slot = slots[name]
+            except KeyError:
+                slot = self._slot(name)
+            if slot == 0:
+                continue
+            if slot == COOKIE:
+                cookies.append(value)
+            elif slot == HOST:
+                host = value
+            elif slot == SEC_GPC:
+                gpc = value == b"1" and gpc is not False
+            elif slot == PROTO:
+                proto = value
+            elif self._honour_dnt:
+                dnt = value == b"1"
+        signals = ((GPC, DNT) if dnt else (GPC,)) if gpc else ((DNT,) if dnt else ())
+        secure = scope.get("scheme") in ("https", "wss")
+        if proto and self._proxies.trusts(peer_of(scope)):
+            secure = proto.rpartition(b",")[2].strip() in (b"https", b"wss")
+        regime = self._only_regime or self._policy.regime_of(self._clients.resolve(scope).country)
+        # HTTP/2 may split the header; this is how its pieces are put together again (RFC 9113 8.2.3).
+        cookie = cookies[0] if len(cookies) == 1 else b"; ".join(cookies)
+        key = (cookie, secure, signals, regime)
+        verdict = self._verdicts.get(key)
+        if (
+            verdict is None
+            or verdict.ends <= time.time()
+            or verdict.generation != self._tokens.generation
+            or (verdict.record_id is not None and revoked(verdict.record_id))
+        ):
+            verdict = self._judge(key, revoked)
+        if verdict.stripped:
+            headers = self._with_cookie(headers, verdict.cookie)
+        return Reading(verdict, headers, host, secure)
+
+    def undecided(self, scope: Scope) -> Reading:
+        """The reading of a request that could not be read: nothing is granted, and no cookie reaches the site."""
+        headers = [(name, value) for name, value in scope.get("headers") or () if name.lower() != b"cookie"]
+        decision = resolve(self._policy, None, signals=(GPC,), regime="opt-in")
+        secure = scope.get("scheme") in ("https", "wss")
+        allowed = decision.required
+        return Reading(Verdict(decision, None, None, (), (), allowed, 0, 0, None), headers, b"", secure)
+
+    def _judge(self, key: Key, revoked: Callable[[str], bool]) -> Verdict:
+        """Work a verdict out and keep it."""
+        cookie, secure, signals, regime = key
+        now = time.time()
+        pairs = cookie_pairs(cookie) if cookie else []
+        choice, trouble = self._choice(cookie_values(pairs, _CONSENT[secure]), now)
+        ends = float("inf")
+        if choice is not None:
+            ends = min(self._tokens.expires(choice), holds_until(self._policy, choice, now))
+            if choice.record_id is not None and revoked(choice.record_id):
+                # Withdrawn elsewhere, by e-mail perhaps. The cookie stays: a newer one may be on its way already.
+                choice = Choice(frozenset(), None, choice.at, choice.fingerprint)
+        if trouble:
+            self._counts[f"token {trouble}"] += 1
+        decision = resolve(self._policy, choice, signals=signals, regime=regime, now=now)
+        allowed = decision.granted | decision.required
+        rules = self.rules[secure]
+        kept = filter_request_cookies(cookie, pairs, rules, allowed)
+        visitor_id = None
+        if self._policy.capture.purpose in allowed:
+            visitor_id = next(iter(cookie_values(pairs, _VISITOR[secure])), b"").decode("latin-1") or None
+        verdict = Verdict(
+            decision=decision,
+            visitor_id=visitor_id,
+            cookie=kept.value,
+            stripped=kept.stripped,
+            lapsed=tuple(dict.fromkeys(name for name in kept.stripped if rules.find(name))),
+            allowed=allowed,
+            ends=ends,
+            generation=self._tokens.generation,
+            record_id=decision.record_id,
+        )
+        self._verdicts.put(key, verdict, 2 * len(cookie) + VERDICT_BYTES)
+        return verdict
+
+    def _choice(self, values: list[bytes], now: float) -> tuple[Choice | None, str]:
+        """The first consent cookie that can be believed, or why none can."""
+        trouble = ""
+        for value in values:
+            try:
+                return self._tokens.decode(value, now), ""
+            except BadToken as bad:
+                trouble = trouble or bad.reason
+        return None, trouble
+
+    def _slot(self, name: bytes) -> int:
+        """Which of the headers that matter this is, whatever the case of its letters; 0 for all others."""
+        slot = _SLOTS.get(name.lower(), 0)
+        if len(self._slots) < REMEMBERED_NAMES and len(name) <= 64:
+            self._slots[name] = slot
+        return slot
+
+    def _with_cookie(self, headers: Headers, cookie: bytes | None) -> Headers:
+        """The same headers with what is left of the Cookie header, at its first place."""
+        changed: list[tuple[bytes, bytes]] = []
+        for pair in headers:
+            if self._slot(pair[0]) != COOKIE:
+                changed.append(pair)
+            elif cookie is not None:
+                changed.append((pair[0], cookie))
+                cookie = None
+        return changed
+
+
+def peer_of(scope: Scope) -> str:
+    """The address that the connection comes from; `unix` when the server names none."""
+    client = scope.get("client")
+    return str(next(iter(client), "") or "unix") if client else "unix"

@@ -1,0 +1,112 @@
+"""Services: what one worker keeps open - ledger, spool, capture, revocations, the desk - and how it opens and closes.
+
+Everything here is made after the fork, in the event loop that uses it, because threads and locks don't survive either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from consent_middleware.capture import Capture
+from consent_middleware.country import ClientResolver
+from consent_middleware.ledger import Ledger, open_ledger
+from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.revocation import Revocations
+from consent_middleware.rights.desk import Desk
+from consent_middleware.salts import DailySalts
+from consent_middleware.spool import Spool, SpoolLimits
+from consent_middleware.token import ConsentTokens
+
+log = logging.getLogger("consent_middleware")
+
+SECRET_KEYS_VARIABLE = "CONSENT_SECRET_KEYS"
+DATA_DIR_VARIABLE = "CONSENT_DATA_DIR"
+
+
+class ConfigurationError(RuntimeError):
+    """The middleware can't start as it is set up; the message says what to set."""
+
+
+class Services(msgspec.Struct, frozen=True):
+    """One worker's open things. `close` gives them back."""
+
+    policy: PrivacyPolicy
+    tokens: ConsentTokens
+    ledger: Ledger
+    spool: Spool
+    capture: Capture
+    revocations: Revocations
+    desk: Desk
+    data_dir: Path
+    secret_keys: tuple[str, ...]
+    client: ClientResolver
+
+    async def close(self) -> None:
+        """Write what waits and close everything; one failure does not keep the rest open."""
+        for part in (self.revocations, self.spool, self.ledger):
+            try:
+                await asyncio.to_thread(part.close)
+            except Exception:
+                log.exception("%s could not be closed cleanly", type(part).__name__)
+
+
+async def open_services(
+    policy: PrivacyPolicy,
+    data_dir: str | Path,
+    secret_keys: Sequence[str],
+    ledger_url: str | None = None,
+    *,
+    tokens: ConsentTokens | None = None,
+    client: ClientResolver | None = None,
+) -> Services:
+    """Open everything for this worker. The ledger itself is opened by its first reader or writer."""
+    data_dir = Path(data_dir)
+    client = client or ClientResolver(policy)
+    ledger = open_ledger(data_dir, ledger_url or policy.consent.ledger or None)
+    limits = SpoolLimits(
+        total_bytes=policy.capture.spool_max_mb * 1024 * 1024,
+        oldest_seconds=policy.capture.spool_max_age_days * 86_400,
+        segment_bytes=policy.capture.segment_mb * 1024 * 1024,
+    )
+    spool = Spool(data_dir / "spool", limits)
+    salts = DailySalts(data_dir / "salts") if policy.capture.without_consent == "daily-key" else None
+    revocations = Revocations(ledger, spool)
+    await asyncio.to_thread(revocations.start)
+    return Services(
+        policy=policy,
+        tokens=tokens or ConsentTokens(secret_keys, policy),
+        ledger=ledger,
+        spool=spool,
+        capture=Capture(policy, spool, client, salts),
+        revocations=revocations,
+        desk=Desk(data_dir, spool),
+        data_dir=data_dir,
+        secret_keys=tuple(secret_keys),
+        client=client,
+    )
+
+
+def secrets_from(argument: Sequence[str] | None) -> list[str]:
+    """The secret keys, newest last: the argument, or the environment. Raises ConfigurationError: none has a default."""
+    if isinstance(argument, str):
+        raise ConfigurationError('secret_keys is a list, newest key last: secret_keys=["..."]')
+    keys = list(argument) if argument is not None else os.environ.get(SECRET_KEYS_VARIABLE, "").split(",")
+    keys = [key.strip() for key in keys]
+    if not keys or not all(keys):
+        raise ConfigurationError(
+            "no secret key (or an empty one): pass secret_keys=[...], newest last, or set "
+            f"{SECRET_KEYS_VARIABLE} to a comma-separated list; "
+            'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    return keys
+
+
+def data_dir_from(argument: str | Path | None) -> Path:
+    """The folder for ledger, spool and keys: the argument, the environment, or `var`."""
+    return Path(argument or os.environ.get(DATA_DIR_VARIABLE) or "var")
