@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+YEAR = 365 * 86400
 PIXEL = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )  # a transparent GIF of one dot
@@ -29,9 +30,10 @@ MAP = (Path(__file__).parent / "map.html").read_text(encoding="utf-8")
 
 
 def remember(request: Request, response: Response, name: str) -> Response:
-    # Both kinds of browser rule: some keep a cross-site cookie on loopback only when it is Secure.
+    # What third parties of today send: browsers that block their cookies otherwise still keep a partitioned one.
     value = request.cookies.get(name) or secrets.token_hex(8)
-    response.set_cookie(name, value, max_age=31536000, samesite="none", secure=True)
+    cookie = f"{name}={value}; Max-Age={YEAR}; Path=/; SameSite=None; Secure; Partitioned"
+    response.headers.append("set-cookie", cookie)
     return response
 
 
