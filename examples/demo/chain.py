@@ -6,23 +6,23 @@ import contextlib
 import csv
 import datetime as dt
 import io
-import json
 import secrets
 import shutil
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from analytics.reports.released import ReleasedReader
 from consent_middleware.policy import PrivacyPolicy
 from examples import access_log
 from examples.demo import show
-from examples.demo.counts import Rows, SpoolWatch, loaded, served
-from examples.demo.processes import ROOT, DemoError, Processes, answers, free_port
+from examples.demo.counts import SpoolWatch, loaded, served
+from examples.demo.processes import ROOT, Processes, answers, free_port
 from examples.demo.story import Story, issued_after_refusal
 from examples.demo.visitors import open_browser
 
@@ -55,20 +55,25 @@ class Chain:
                 self.start_sites()
             story, seconds = self.visit_while_importing(lines)
             show.heading(self.console, 1, "Cookies: issued, and held back")
-            show.cookies(self.console, story.steps, self.purposes())
+            seen = {name for step in story.steps for name in (*step.storage, *(c.name for c in step.cookies))}
+            show.cookies(self.console, story.steps, self.purposes(seen))
             clean = self.check_cookies(story)
             show.heading(self.console, 2, "Ledger: what was decided, and the proof")
             self.show_ledger()
             show.heading(self.console, 3, f"Access log: {lines:,} lines imported in {seconds:.0f} s; aggregated report")
-            self.console.print(self.command("analytics report", "overview", "pages", "sources", "countries", "browsers"))
-            show.heading(self.console, 4, f"Sealed release of {self.sealed_day}: anonymous, with the noise it was drawn with")
+            self.console.print(
+                self.command("analytics report", "overview", "pages", "sources", "countries", "browsers")
+            )
+            show.heading(
+                self.console, 4, f"Sealed release of {self.sealed_day}: anonymous, with the noise it was drawn with"
+            )
             self.show_release()
             self.start_service()
             show.heading(self.console, 5, "Live visits: served = spooled = loaded")
             with self.doing("Loading what the workers spooled"):
-                self.wait_until_loaded(spool.seen())
-                # Both stop, so that nothing is under way when the store is read by a third pair of eyes.
+                # Stopped workers close their segments; then nothing is under way when the store is counted.
                 self.processes.stop("site")
+                self.wait_until_loaded()
                 self.processes.stop("analytics serve")
             agreed = self.show_agreement(spool)
         return agreed and clean
@@ -163,10 +168,8 @@ class Chain:
         self.processes.stop("site without gate")
         return story, outcome[0]
 
-    def purposes(self) -> dict[str, str]:
-        from fnmatch import fnmatchcase
-
-        names = ["lg_session", "lg_reading", "lg_stats", "promo_ref", "_echo_fp", "echo_queue", "echo_id", "echo_px", "echo_map"]
+    def purposes(self, names: Iterable[str]) -> dict[str, str]:
+        """Cookie or storage key that was seen -> the purpose that the policy file declares for it."""
         return {
             name: cookie.purpose for name in names for cookie in self.policy.cookies if fnmatchcase(name, cookie.name)
         }
@@ -177,7 +180,9 @@ class Chain:
         if wrong:
             self.console.print(f"[red]Issued without consent: {', '.join(sorted(wrong))}[/red]")
         else:
-            self.console.print("Without a yes, only the necessary cookie was issued; after the withdrawal, the others are gone.")
+            self.console.print(
+                "Without a yes, only the necessary cookie was issued; after the withdrawal, the others are gone."
+            )
         return not wrong
 
     def show_ledger(self) -> None:
@@ -188,18 +193,41 @@ class Chain:
 
     def show_release(self) -> None:
         period = f"day:{self.sealed_day}"
-        self.console.print(self.command("analytics release", "--period", period))
-        from analytics.reports.released import ReleasedReader
-
+        with self.doing("Sealing a day with noise"):
+            self.console.print(self.command("analytics release", "--period", period), soft_wrap=True)
         reader = ReleasedReader(self.data_dir / "releases")
-        ...
+        site = self.policy.site.site_id
+        rows = []
+        for cube, metrics in reader.cubes(site, period).items():
+            for metric in metrics[:2]:
+                for cell in reader.cells(site, period, cube, metric)[:3]:
+                    name = cell.key or "all"
+                    rows.append([cube, metric, name, cell.value, f"{cell.low} to {cell.high}", f"{cell.sigma:.1f}"])
+        show.table(self.console, ["cube", "metric", "key", "value", "95 % interval", "sigma"], rows, right=(3, 4, 5))
+        self.console.print(self.command("analytics verify"))
 
-    def wait_until_loaded(self, spooled: Rows) -> None:
-        """Until the service has loaded every segment: closed ones are removed once they are in the store."""
-        raise NotImplementedError
+    def wait_until_loaded(self) -> None:
+        """Until the service has put every segment into the store: it removes a closed one once it is there."""
+        spool = self.data_dir / "spool"
+        self.processes.wait_until("analytics serve", lambda: not any(spool.glob("*/*.rows")), "loading")
 
     def show_agreement(self, spool: SpoolWatch) -> bool:
-        return True
+        spooled, erased = spool.seen(), spool.erased()
+        stored = loaded(self.data_dir, self.policy.site.site_id)
+        counted = [
+            ("served", "the web server's access log", served(self.processes.log("site"))),
+            ("spooled", f"{spooled.views} with consent, {spooled.counts} identifier-free counts", spooled.total),
+            ("erased", "views of the visitor who withdrew", erased),
+            ("loaded", f"{stored.views} with consent, {stored.counts} identifier-free counts", stored.total),
+        ]
+        show.table(self.console, ["page views", "which", "number"], counted, right=(2,))
+        agreed = counted[0][2] == spooled.total == stored.total + erased and spooled.total > 0
+        agreed = agreed and spooled.counts == stored.counts
+        if agreed:
+            self.console.print("Served = spooled = loaded + erased: nothing lost, nothing doubled.")
+        else:
+            self.console.print("[red]The numbers do not agree.[/red]")
+        return agreed
 
     def show_addresses(self) -> None:
         self.serve("site", "examples.law_group.app:app", self.port, "--workers", str(WORKERS))

@@ -7,12 +7,15 @@ import re
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
+
+from consent_middleware.visit import SPOOL_COLUMNS
 
 # uvicorn's access log: INFO:     127.0.0.1:50312 - "GET /members HTTP/1.1" 200 OK
 ANSWERED = re.compile(r'"(?P<method>[A-Z]+) (?P<path>[^ "?]*)[^"]*" (?P<status>\d{3})')
 NO_PAGES = ("/static/", "/_consent/", "/.well-known/", "/api/event", "/favicon.ico")
 POLL_SECONDS = 0.2
+COLUMNS = [name for name, _ in SPOOL_COLUMNS]
 PAGE_VIEWS_OF_TODAY = """
 SELECT countIf(kind = 'view'), countIf(kind = 'count')
 FROM events
@@ -42,13 +45,12 @@ def served(log: Path) -> int:
 
 
 class SpoolWatch:
-    """Reads every segment that appears in the spool. Open files stay readable after the loader has removed them."""
+    """Reads every file that appears in the spool. Open files stay readable after the loader has removed them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.rows: list[list[object]] = []
         self._open: dict[Path, IO[str]] = {}
-        self._rest: dict[Path, str] = {}
+        self._text: dict[Path, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="spool watch", daemon=True)
 
@@ -64,24 +66,32 @@ class SpoolWatch:
 
     def _watch(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
-            self._read()
+            for path in (*self.folder.glob("*/*.rows"), *self.folder.glob("*/*.control")):
+                if path not in self._open:
+                    self._open[path] = path.open(encoding="utf-8")
 
-    def _read(self) -> None:
-        for path in self.folder.glob("*/*.rows"):
-            if path not in self._open:
-                self._open[path] = path.open(encoding="utf-8")
-                self._rest[path] = ""
-        for path, file in self._open.items():
-            *whole, self._rest[path] = (self._rest[path] + file.read()).split("\n")
-            self.rows.extend(json.loads(line) for line in whole)
+    def _lines(self, suffix: str) -> list[Any]:
+        """What the files with that suffix hold so far, line by line."""
+        found = []
+        for path, file in list(self._open.items()):
+            if path.suffix == suffix:
+                self._text[path] = self._text.get(path, "") + file.read()
+                found += [json.loads(line) for line in self._text[path].splitlines()]
+        return found
+
+    def _page_views(self) -> list[dict[str, Any]]:
+        rows = (dict(zip(COLUMNS, line, strict=True)) for line in self._lines(".rows"))
+        return [row for row in rows if row["name"] == "pageview"]
 
     def seen(self) -> Rows:
-        """Page views so far. Columns are those of a captured row: site, time, kind, name, ..."""
-        kinds = Counter(row[2] for row in list(self.rows) if row[3] == "pageview")
+        """Page views so far."""
+        kinds = Counter(row["kind"] for row in self._page_views())
         return Rows(kinds["view"], kinds["count"])
 
-    def events(self) -> int:
-        return sum(row[2] == "event" for row in list(self.rows))
+    def erased(self) -> int:
+        """Page views of visitors who withdrew, up to their withdrawal: the loader erases them, or never loads them."""
+        until = {line["visitor"]: line["time"] for line in self._lines(".control") if line["kind"] == "erase"}
+        return sum(row["time"] <= until.get(row["visitor"], -1) for row in self._page_views() if row["visitor"])
 
 
 def loaded(data_dir: Path, site: str) -> Rows:
