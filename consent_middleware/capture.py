@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from consent_middleware import visit
+from consent_middleware.events_api import ScriptEvent
 from consent_middleware.visit import Captured
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Scope = MutableMapping[str, Any]
 log = logging.getLogger(__name__)
+VIEW_SECONDS: Final = 30.0
+REMEMBERED_VIEWS: Final = 4096
 _encode = msgspec.json.Encoder().encode
 
 # Asked for with Accept-CH, after consent only.
@@ -59,6 +62,8 @@ class Capture:
         self._own_hosts = frozenset(host.partition(":")[0].removeprefix("www.") for host in policy.site.hosts)
         self._allowed = frozenset(policy.capture.query_parameters)
         self._exclude = policy.capture.exclude
+        self._plausible = policy.capture.plausible
+        self._views: dict[tuple[int, str], float] = {}
         self._path = lru_cache(4096)(self._path_uncached)
         self._query = lru_cache(4096)(self._query_uncached)
         self._referrer = lru_cache(4096)(self._referrer_uncached)
@@ -86,6 +91,8 @@ class Capture:
             duration = (time.perf_counter_ns() - started_ns) // 1_000_000 if started_ns else 0
             row = self._row(scope, basis, decision.revision, visitor_id, path, status, bytes_sent, duration)
             self.spool.append(_encode(row))
+            if self._plausible and row.visitor:
+                self._remember_view(row.visitor, path)
         except Exception:  # a page is served whatever happens here; the counter and the log say that something did
             self.failures += 1
             log.exception("a page view could not be captured")
@@ -127,6 +134,45 @@ class Capture:
         kept = clean_props(props or {})
         changes = {"kind": "event", "name": name[:120], "method": "", "props": kept, **more}
         return _encode(msgspec.structs.replace(row, **changes))
+
+    def script_event_row(
+        self, scope: Scope, decision: Decision, visitor_id: str | None, event: ScriptEvent
+    ) -> bytes | None:
+        """One encoded event of a script; None when no basis allows it, empty when the page view is known already."""
+        basis = visit.basis_of(self.policy, decision)
+        path = self._path(event.path)
+        if basis is None or basis == "counts" or path is None or not self.policy.capture.interactions:
+            return None
+        view = event.name == "pageview"
+        row = self._row(scope, basis, decision.revision, visitor_id, path, 0, 0, 0)
+        if view and self._just_viewed(row.visitor, path):
+            return b""
+        return _encode(
+            msgspec.structs.replace(
+                row,
+                kind="view" if view else "event",
+                name=event.name,
+                host=event.host or row.host,
+                query=visit.scrub_query(event.query, self._allowed),
+                referrer=visit.referrer_host(event.referrer, self._own_hosts),
+                method="",
+                props=clean_props(event.props),
+                revenue=event.amount,
+                currency=event.currency,
+                engagement_ms=event.engagement_ms,
+                scroll=event.scroll,
+                screen=event.screen,
+            )
+        )
+
+    def _just_viewed(self, visitor: int, path: str) -> bool:
+        """A tracker reports the page that was served a moment ago: the same view, unless the script moved on."""
+        return time.monotonic() - self._views.pop((visitor, path), -VIEW_SECONDS) < VIEW_SECONDS
+
+    def _remember_view(self, visitor: int, path: str) -> None:
+        if len(self._views) >= REMEMBERED_VIEWS:
+            self._views.clear()
+        self._views[visitor, path] = time.monotonic()
 
     def handle(self, scope: Scope, decision: Decision, visitor_id: str | None) -> VisitHandle:
         """What the site finds in scope["visit"]."""

@@ -29,6 +29,7 @@ from typing import IO, Final, Literal
 import msgspec
 
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
+Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 Kind = Literal["erase", "restrict", "unrestrict", "object", "export", "correct"]
 
 
@@ -115,7 +116,7 @@ class Spool:
         self._own: Path | None = None
         self._thread: threading.Thread | None = None
         self._number = 0
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiting: list[Waiter] = []
         self._room = self.limits.total_bytes
         self._closing = False
         self.dropped = self.appended = 0
@@ -131,9 +132,20 @@ class Spool:
 
     def append(self, row: bytes) -> bool:
         """Write one encoded row (no newline) to the segment. False, and counted, when it could not be kept."""
+        return self._append(row + b"\n", None)
+
+    async def append_durable(self, row: bytes) -> None:
+        """Append and wait until the row is fsynced. Raises SpoolFull."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if not self._append(row + b"\n", (loop, future)):
+            raise SpoolFull
+        self._wake.set()
+        await future
+
+    def _append(self, line: bytes, waiter: Waiter | None) -> bool:
         if os.getpid() != self._pid:
             self._reset()
-        line = row + b"\n"
         with self._lock:
             try:
                 if self._room < len(line):
@@ -151,20 +163,11 @@ class Spool:
             segment.rows += 1
             self._room -= written
             self.appended += 1
+            if waiter is not None:  # under the same lock: the sync that takes the row takes the waiter too
+                self._waiting.append(waiter)
             if segment.end - segment.synced >= self.limits.block_bytes:
                 self._wake.set()
         return True
-
-    async def append_durable(self, row: bytes) -> None:
-        """Append and wait until the row is fsynced. Raises SpoolFull."""
-        loop = asyncio.get_running_loop()
-        if not self.append(row):
-            raise SpoolFull
-        future: asyncio.Future[None] = loop.create_future()
-        with self._lock:
-            self._waiting.append((loop, future))
-        self._wake.set()
-        await future
 
     async def control(self, kind: Kind, visitor: int, ticket: str, text: str = "") -> None:
         """Ask the loader about one visitor; durable on return. Works when the spool is full: rights are no events."""
