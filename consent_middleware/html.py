@@ -27,6 +27,8 @@ _WITH_PLACEHOLDER = frozenset({"iframe", "object", "embed", "video", "audio"})
 _UNSEEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|;)\s*(?:width|height)\s*:\s*[01](?:px)?\s*(?:;|$)"
 )
+# Without any of these in it, no attribute of a tag can name another host or a purpose.
+_ABROAD = re.compile(rb"/[\t\n\r]*/|[\\:&]|data-purpose", re.IGNORECASE)
 # In these, ASCII bytes do not mean ASCII characters everywhere.
 _UNREADABLE = re.compile(r"utf-?_?(?:16|32|7)|ucs-?2|unicode$|iso-?_?2022|csiso2022|hz|ebcdic|cp(?:037|500|1140)")
 
@@ -129,6 +131,10 @@ class HtmlGate:
             elif tag not in _HEAD_TAGS:
                 self._markup.watch_all = False
         if tag not in (LOADING_TAGS if html else _SVG_LOADING) and tag not in ("base", "template", "style"):
+            return cut
+        if not self._holder.base and _ABROAD.search(raw, piece.start, piece.end) is None:
+            if tag == "template" and html:
+                self._unwrapped.append(False)
             return cut
         attributes = attributes_of(raw[piece.start : piece.end])
         if tag == "template" and html:

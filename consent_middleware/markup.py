@@ -40,7 +40,7 @@ class Markup:
         self.position = 0  # up to here `raw` is understood
         self.text_of = ""  # the raw text element that the position is in
         self.watch_all = True
-        self._watched = watched
+        self._watched = watched | {"svg", "math"}
         self._tokenizer: Tokenizer | None = None
         self._foreign = Foreign()
         self._afresh = False
@@ -68,54 +68,57 @@ class Markup:
     def _read(self, tokens: Iterable[Token], last: bool) -> Iterator[Piece]:
         """Yields pieces; sets `_afresh` when tokenizing has to start again at `position`."""
         raw, position, watched, foreign = self.raw, self.position, self._watched, self._foreign
+        everything = self.watch_all or foreign.open
         for token in tokens:
             kind = token.type
             if kind is _TEXT:
                 end = position + len(token.data)
                 if self.text_of == "noscript":
                     yield Piece("noscript", "noscript", position, end, "html", False)
-            elif kind is _START:
-                tag = token.tag
-                end = position + len(token.source)
-                namespace = "html"
-                if foreign.open or tag in ("svg", "math"):
-                    attributes = attributes_of(raw[position:end]) if foreign.open else {}
-                    if foreign.start(tag, token.self_closing, attributes):
-                        namespace = "svg" if tag != "math" else "math"
-                        if tag in RAW_TEXT:
-                            # The tokenizer now reads text; a browser goes on with tags.
-                            self.position = end
-                            yield Piece("start", tag, position, end, "svg", token.self_closing)
-                            self._afresh = True
-                            return
-                if tag in watched or self.watch_all or namespace != "html":
-                    self.position = end
-                    yield Piece("start", tag, position, end, namespace, token.self_closing)
-                if tag in RAW_TEXT:
-                    self.text_of = tag
-            elif kind is _END:
-                tag = token.tag
-                end = position + len(token.source)
+                position = end
+                continue
+            end = position + len(token.source)
+            tag = token.tag
+            if kind is _END:
                 if tag == self.text_of:
                     self.text_of = ""
-                if tag in watched or self.watch_all or foreign.open:
+                if everything or tag in watched:
                     yield Piece("end", tag, position, end, foreign.namespace, False)
                     foreign.end(tag)
+                    everything = self.watch_all or foreign.open
+            elif kind is _START:
+                if everything or tag in watched:
+                    namespace = self._namespace(token, raw[position:end])
+                    self.position = end
+                    yield Piece("start", tag, position, end, namespace, token.self_closing)
+                    everything = self.watch_all or foreign.open
+                    if namespace != "html" and tag in RAW_TEXT:
+                        # The tokenizer reads text from here on; a browser goes on with tags.
+                        self._afresh = True
+                        return
+                if tag in RAW_TEXT:
+                    self.text_of = tag
+            elif kind is _DOCTYPE:
+                yield Piece("doctype", "", position, end, "html", False)
             elif kind is _COMMENT and foreign.namespace != "html" and raw.startswith(b"<![CDATA[", position):
                 close = raw.find(b"]]>", position)
                 if close < 0 and not last:
-                    self.position = position
-                    self._tokenizer = None
-                    return
-                self.position = close + 3 if close >= 0 else len(raw)
+                    self._tokenizer, self.position = None, position
+                else:
+                    self.position = close + 3 if close >= 0 else len(raw)
                 self._afresh = True
                 return
-            else:
-                end = position + len(token.source)
-                if kind is _DOCTYPE:
-                    yield Piece("doctype", "", position, end, "html", False)
             position = end
         self.position = position
+
+    def _namespace(self, token: Token, source: bytes) -> str:
+        """Of the element that a start tag opens."""
+        foreign = self._foreign
+        before = foreign.namespace
+        attributes = attributes_of(source) if foreign.open and token.tag in ("font", "annotation-xml") else {}
+        if not foreign.start(token.tag, token.self_closing, attributes):
+            return "html"
+        return before if before != "html" else str(token.tag)
 
     def certain_text(self) -> int:
         """How many bytes after `position` are text whatever comes next, and may leave before their tag is complete."""
