@@ -44,35 +44,41 @@ def merge(
     *,
     nonce: str | None = None,
     mode: str | None = None,
+    once: frozenset[str] = frozenset(),
 ) -> Headers:
     """The site's own enforced policies and ours beside them.
 
     `site_headers` are the values of the site's Content-Security-Policy headers; they come back untouched. `mode` is
     "enforce", "report" or "off" (default: the policy's). `nonce` is unused by our own policy, on purpose: naming one
-    would switch off the site's inline code that carries none.
+    would switch off the site's inline code that carries none. `once` names vendors shown for this page view only.
     """
     site = tuple(site_headers)
     mode = mode or policy.site.csp
     if mode == "off":
         return Headers(site)
-    value, endpoints = own(policy, frozenset(purpose.id for purpose in policy.purposes if allows(purpose.id)))
+    value, endpoints = own(policy, frozenset(purpose.id for purpose in policy.purposes if allows(purpose.id)), once)
     if mode == "report":
         return Headers(site, (value,), endpoints)
     return Headers((*site, value), (), endpoints)
 
 
-def own(policy: PrivacyPolicy, purposes: frozenset[str]) -> tuple[bytes, bytes]:
+def own(policy: PrivacyPolicy, purposes: frozenset[str], once: frozenset[str] = frozenset()) -> tuple[bytes, bytes]:
     """Our policy for a set of agreed purposes, and the value of Reporting-Endpoints. Kept with the policy file."""
+    if once:
+        return _write(policy, purposes, once)
     cache: dict[frozenset[str], tuple[bytes, bytes]] = policy.__dict__.setdefault("_csp", {})
     found = cache.get(purposes)
     if found is None:
-        found = cache[purposes] = _write(policy, purposes)
+        found = _write(policy, purposes, once)
+        if len(cache) < 256:
+            cache[purposes] = found
     return found
 
 
-def _write(policy: PrivacyPolicy, purposes: frozenset[str]) -> tuple[bytes, bytes]:
+def _write(policy: PrivacyPolicy, purposes: frozenset[str], once: frozenset[str]) -> tuple[bytes, bytes]:
     hosts = [registrable_domain(normal_host(host)) for host in policy.site.hosts]
-    hosts += [normal_host(host) for vendor in policy.vendors if vendor.purpose in purposes for host in vendor.hosts]
+    vendors = [vendor for vendor in policy.vendors if vendor.purpose in purposes or vendor.name in once]
+    hosts += [normal_host(host) for vendor in vendors for host in vendor.hosts]
     sources = " ".join(part for host in dict.fromkeys(hosts) for part in _sources(host))
     report = f"{policy.site.prefix}/csp-report"
     value = f"default-src {_INLINE} {sources}".rstrip() + f"; report-uri {report}; report-to consent"

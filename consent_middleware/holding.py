@@ -38,12 +38,14 @@ class Holder:
         allows: Callable[[str], bool],
         host: str,
         undeclared: Callable[[str], None] | None,
+        once: frozenset[str] = frozenset(),
     ) -> None:
         self.base = ""
         self._index = VendorIndex.of(policy)
         self._allows = allows
         self._host = host
         self._undeclared = undeclared
+        self._once = once
         self._hold_undeclared = policy.site.csp == "enforce"
         self._verdicts: dict[str, tuple[str, str, Vendor | None] | None] = {}
 
@@ -58,6 +60,8 @@ class Holder:
             verdict = self._verdict(host)
             if waits:
                 vendor = self._index.find(host)
+                if vendor and vendor.name in self._once:
+                    return None
                 return Hold(by_hand, vendor.name if vendor else host, vendor, url)
             if verdict is not None:
                 return Hold(*verdict, url)
@@ -71,7 +75,8 @@ class Holder:
     def _judge(self, host: str) -> tuple[str, str, Vendor | None] | None:
         vendor = self._index.find(host)
         if vendor is not None:
-            return None if self._allows(vendor.purpose) else (vendor.purpose, vendor.name, vendor)
+            agreed = self._allows(vendor.purpose) or vendor.name in self._once
+            return None if agreed else (vendor.purpose, vendor.name, vendor)
         if self._index.is_own(host, self._host):
             return None
         if self._undeclared is not None:

@@ -18,7 +18,7 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.policy_sections import Vendor
 from consent_middleware.words import words
 
-_WATCHED = LOADING_TAGS | {"html", "head", "body", "base", "template", "style", "noscript", "svg", "math"}
+_WATCHED = LOADING_TAGS | {"html", "head", "body", "base", "template", "style", "noscript", "form"}
 _HEAD_TAGS = words("html head title meta link base script style noscript template basefont bgsound noframes")
 _DOCUMENT_TAGS = frozenset({"html", "head", "body", "title"})
 _VOID = frozenset(["img", "image", "input", "link", "embed", "source", "track", "frame"])
@@ -45,7 +45,7 @@ class HtmlGate:
     `</body>` (UTF-8), into whole documents only: a fragment of a page gets neither. `body` may be a function, called
     when the end of the body is reached. `placeholder(vendor, url)` gives the HTML to stand beside a held frame.
     `encoding` is the response's charset ("" when it names none). `undeclared(host)` hears of third parties that the
-    policy does not know; they are held where it says `csp = "enforce"`.
+    policy does not know; they are held where it says `csp = "enforce"`. `once` names vendors shown this time only.
     """
 
     def __init__(
@@ -60,13 +60,14 @@ class HtmlGate:
         encoding: str = "",
         nonce: str | None = None,
         undeclared: Callable[[str], None] | None = None,
+        once: frozenset[str] = frozenset(),
     ) -> None:
         self._readable = readable(encoding)
         self._utf8 = encoding.strip().strip("\"'").lower() in {"utf-8", "utf8"}
         self._policy = policy
         self._allows = allows
         self._host = host
-        self._holder = Holder(policy, allows, host, undeclared)
+        self._holder = Holder(policy, allows, host, undeclared, once)
         self._placeholder = placeholder
         self._first = consent_mode(policy, allows, nonce)  # before any script
         self._head = head
@@ -77,6 +78,7 @@ class HtmlGate:
         self._depth = 0
         self._closing = b""
         self._unwrapped: list[bool] = []  # the site's open templates: whether their tags are taken away
+        self._in_form = False
         self._is_document = self._head_done = self._body_done = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -130,6 +132,9 @@ class HtmlGate:
                     cut = self._insert(piece.start, cut, out, self._take_first())
             elif tag not in _HEAD_TAGS:
                 self._markup.watch_all = False
+        if tag == "form":
+            self._in_form = self._in_form or html
+            return cut
         if tag not in (LOADING_TAGS if html else _SVG_LOADING) and tag not in ("base", "template", "style"):
             return cut
         if not self._holder.base and _ABROAD.search(raw, piece.start, piece.end) is None:
@@ -163,6 +168,9 @@ class HtmlGate:
             return cut
         if tag == "template":
             return self._replace(piece, cut, out, b"") if self._unwrapped and self._unwrapped.pop() else cut
+        if tag == "form":
+            self._in_form = False
+            return cut
         if tag == "head" and self._is_document:
             return self._insert(piece.start, cut, out, self._take_head())
         if tag in ("body", "html") and self._is_document:
@@ -180,7 +188,7 @@ class HtmlGate:
             # A frameset takes no template: the frame stays, without its address.
             out.append(b"<frame>")
             return piece.end
-        elif piece.tag in _WITH_PLACEHOLDER and hold.vendor and self._placeholder and _is_seen(attributes):
+        elif self._takes_placeholder(piece.tag, attributes) and hold.vendor and self._placeholder:
             opening = self._encoded(self._placeholder(hold.vendor, hold.url)) + opening
         out.append(opening)
         if (piece.tag in _VOID and piece.namespace == "html") or (piece.self_closing and piece.namespace != "html"):
@@ -188,6 +196,10 @@ class HtmlGate:
             return piece.end
         self._held, self._depth, self._closing = piece.tag, 1, closing
         return piece.start
+
+    def _takes_placeholder(self, tag: str, attributes: dict[str, str]) -> bool:
+        # A placeholder holds a form, and a form inside one of the site's would end it.
+        return tag in _WITH_PLACEHOLDER and not self._in_form and _is_seen(attributes)
 
     def _insert(self, at: int, cut: int, out: list[bytes], what: bytes) -> int:
         if not what:

@@ -124,7 +124,7 @@ def placeholder(services: Services, vendor: Vendor, *, language: str, return_to:
     policy = services.policy
     t = words_for(policy, language)
     separator = "&" if "?" in return_to else "?"
-    once = f"{return_to.partition('#')[0]}{separator}consent-once={quote(vendor.purpose)}"
+    once = f"{return_to.partition('#')[0]}{separator}consent-once={quote(vendor.name)}"
     return render(
         "placeholder.html",
         policy,
