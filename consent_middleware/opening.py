@@ -13,7 +13,7 @@ from typing import Final
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from consent_middleware import pages
+from consent_middleware import inventory, pages
 from consent_middleware.services import Services
 
 log = logging.getLogger("consent_middleware")
@@ -59,7 +59,7 @@ class Opening:
             if self.services is None and time.monotonic() >= self._again_at:
                 try:
                     services = await self._open_them()
-                    self.router = Router(routes=pages.routes(services), redirect_slashes=False)
+                    self.router = Router(routes=[*pages.routes(services), *inventory.routes(services)], redirect_slashes=False)
                     self.services = services
                 except Exception as error:
                     self._again_at = time.monotonic() + RETRY_SECONDS

@@ -15,6 +15,7 @@ import msgspec
 
 from consent_middleware.capture import Capture
 from consent_middleware.country import ClientResolver
+from consent_middleware.inventory import Inventory
 from consent_middleware.ledger import Ledger, open_ledger
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.revocation import Revocations
@@ -42,6 +43,7 @@ class Services(msgspec.Struct, frozen=True):
     spool: Spool
     capture: Capture
     revocations: Revocations
+    inventory: Inventory
     desk: Desk
     data_dir: Path
     secret_keys: tuple[str, ...]
@@ -49,7 +51,7 @@ class Services(msgspec.Struct, frozen=True):
 
     async def close(self) -> None:
         """Write what waits and close everything; one failure does not keep the rest open."""
-        for part in (self.revocations, self.spool, self.ledger):
+        for part in (self.revocations, self.spool, self.inventory, self.ledger):
             try:
                 await asyncio.to_thread(part.close)
             except Exception:
@@ -85,6 +87,7 @@ async def open_services(
         spool=spool,
         capture=Capture(policy, spool, client, salts),
         revocations=revocations,
+        inventory=Inventory(data_dir),
         desk=Desk(data_dir, spool),
         data_dir=data_dir,
         secret_keys=tuple(secret_keys),
