@@ -1,15 +1,24 @@
-"""What the service does in the background: each function does its work once and says what it did."""
+"""What the service does in the background: each function does its work once and returns what it did."""
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from pathlib import Path
 
 import msgspec
 
+from analytics.anonymise import release as releasing
+from analytics.anonymise.cubes import CubeError
+from analytics.anonymise.mechanism import OverspendError
+from analytics.anonymise.sealed import SealError
+from analytics.ingest.loader import load_pending
 from analytics.reports.querylog import QueryLog
 from analytics.store import Store
+from analytics.subject import answer_pending
 from consent_middleware.policy import PrivacyPolicy
+
+log = logging.getLogger("analytics")
 
 
 class Workplace(msgspec.Struct, frozen=True):
@@ -21,17 +30,38 @@ class Workplace(msgspec.Struct, frozen=True):
 
 
 def load(at: Workplace) -> object:
-    return None
+    return load_pending(at.store, at.data_dir, at.policy) if at.policy else None
 
 
 def answer_requests(at: Workplace) -> object:
-    return None
+    return answer_pending(at.store, at.data_dir, at.policy) if at.policy else None
 
 
-def seal(at: Workplace) -> object:
-    return None
+def seal(at: Workplace) -> list[str]:
+    """Every period that is ready; one that cannot be sealed does not hold up the others."""
+    if at.policy is None:
+        return []
+    site, releases_dir = at.policy.site.site_id, at.data_dir / "releases"
+    sql = "SELECT count(), toDate(min(time)) FROM events WHERE site = {site:String}"
+    held, since = at.store.query(sql, {"site": site})[0]
+    done = []
+    for period in releasing.due(at.policy, site, releases_dir, dt.datetime.now(dt.UTC), since) if held else ():
+        try:
+            done.append(str(releasing.seal(at.store, at.policy, site, period, releases_dir).period))
+        except (CubeError, OverspendError, SealError) as error:
+            log.warning("%s of %s was not sealed: %s", period, site, error)
+    return done
 
 
-def retain(at: Workplace) -> object:
-    """Old months of the query log."""
-    return QueryLog(at.data_dir).purge(dt.datetime.now(dt.UTC).date())
+def retain(at: Workplace) -> int:
+    """Rows older than the policy keeps them, and old months of the query log; how many rows went."""
+    QueryLog(at.data_dir).purge(dt.datetime.now(dt.UTC).date())
+    if at.policy is None:
+        return 0
+    days = {"days": at.policy.retention.raw_days}
+    past = "if(basis = 'imported', loaded, toDateTime(time)) < now() - toIntervalDay({days:UInt32})"
+    old = int(at.store.query(f"SELECT count() FROM events WHERE {past}", days)[0][0])
+    if old:
+        table = f"{at.store.local('events')} {at.store.on_cluster}"
+        at.store.command(f"ALTER TABLE {table} DELETE WHERE {past}", days, mutations_sync=2)
+    return old

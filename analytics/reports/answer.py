@@ -1,7 +1,8 @@
 """A query answered on the internal lane: statements run, joined on their dimensions, small cells out, ordered, cut.
 
 The minimum cell is a number of visitors. A row that rests on fewer is left out (a time bucket keeps its place and shows
-null), and so is whatever would let a reader work it out from the rest of the same answer.
+null), and so is whatever would let a reader work it out from the rest of the same answer. A row without a key may be
+anybody's, so it counts as a visitor of its own; metrics of visitors with a key are judged by those alone.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from analytics.reports import expressions, places, words
 from analytics.reports.daterange import Range, bucket_of, label, labels, previous, resolve
 from analytics.reports.errors import QueryError, QueryTimeout
 from analytics.reports.goals import Goal
+from analytics.reports.internal import suppress
 from analytics.reports.planner import MAX_GROUPS, Plan, Statement, plan
 from analytics.reports.query import Matches, MatchesNot, Query, leaves, to_object
 
 Key = tuple[Any, ...]
 Value = int | float | dict[str, Any] | None
 
+OF_ROWS = frozenset({"pageviews", "events"})
 LIMITS = {"max_execution_time": 30, "max_memory_usage": 500_000_000}
 
 
@@ -49,11 +52,6 @@ class Cell(msgspec.Struct):
     values: dict[str, Any]
     keyed: int = 0
     unkeyed: int = 0
-
-    @property
-    def population(self) -> int:
-        """Visitors behind the cell; where nobody has a key, each row may be one."""
-        return self.keyed or self.unkeyed
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -131,20 +129,23 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Coun
     plan_ = plan(query, range_, setting.goals)
     cells = _joined(engine, plan_, query)
     currency, warnings = _currency(query, setting.goals)
+
+    def money(key: Key) -> str:
+        return _currency_of(query, key, currency)
+
     _rates(engine, plan_, query, cells)
-    hidden, blanked = _small(query, cells, setting.minimum_cell)
+    small, few = _small(query, cells, setting.minimum_cell)
+    keeps_place = not query.dimensions or (len(query.dimensions) == 1 and words.is_time(query.dimensions[0]))
     rows = []
     for key, cell in cells.items():
-        if key in hidden:
-            continue
-        metrics: list[Value] = (
-            [None] * len(query.metrics)
-            if key in blanked
-            else [_shown(metric, cell, _currency_of(query, key, currency)) for metric in query.metrics]
-        )
-        rows.append((_labels(query, key, range_), metrics))
+        metrics = [
+            None if key in small or (key in few and metric not in OF_ROWS) else _shown(metric, cell, money(key))
+            for metric in query.metrics
+        ]
+        if keeps_place or (key not in small and any(value is not None for value in metrics)):
+            rows.append((_labels(query, key, range_), metrics))
     ordered = _ordered(query, rows)
-    return Counted(ordered, len(ordered), len(hidden) + len(blanked), range_, warnings)
+    return Counted(ordered, len(ordered), len(small | few), range_, warnings)
 
 
 def _joined(engine: Engine, plan_: Plan, query: Query) -> dict[Key, Cell]:
@@ -255,13 +256,17 @@ def _rate(part: int, whole: int) -> float:
 
 
 def _small(query: Query, cells: dict[Key, Cell], minimum: int) -> tuple[set[Key], set[Key]]:
-    """Keys of cells to leave out, and keys of cells to show empty."""
+    """Keys of cells that rest on too few, and of cells whose visitors with a key are too few (their views may stay)."""
     if minimum <= 1:
         return set(), set()
-    small = {key for key, cell in cells.items() if 0 < cell.population < minimum}
-    if len(query.dimensions) == 0 or (len(query.dimensions) == 1 and words.is_time(query.dimensions[0])):
-        return set(), small
-    return small, set()
+    names = [f"d{n}" for n in range(len(query.dimensions))]
+
+    def hidden(size: Callable[[Cell], int]) -> set[Key]:
+        rows = [dict(zip(names, key, strict=True)) | {"size": size(cell)} for key, cell in cells.items()]
+        found = suppress(rows, minimum, size="size", dimensions=names)
+        return {key for key, hide in zip(cells, found.hidden, strict=True) if hide}
+
+    return hidden(lambda cell: cell.keyed + cell.unkeyed), hidden(lambda cell: cell.keyed)
 
 
 ZERO = {"visitors": 0, "visits": 0, "pageviews": 0, "events": 0}

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from analytics.reports import answer as answers
+from analytics.reports import lanes
 from analytics.reports.daterange import Range
 from analytics.reports.errors import UnknownSite
 from analytics.reports.planner import scope_parameters, sql_text
 from analytics.reports.query import Query
+from analytics.reports.released import ReleasedReader
 from analytics.reports.saved import Saved
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
@@ -69,6 +71,7 @@ class Reporting:
         self.minimum_cell = minimum_cell or (policy.anonymity.minimum_cell if policy else 5)
         self.now = now or (lambda: dt.datetime.now(dt.UTC))
         self.saved = Saved(data_dir)
+        self.released = ReleasedReader(data_dir / "releases")
         self._shares: dict[tuple[str, Range], tuple[float, float | None]] = {}
         self._lock = threading.Lock()
 
@@ -97,7 +100,9 @@ class Reporting:
         )
 
     def ask(self, query: Query) -> dict[str, Any]:
-        """The answer on the internal lane. Raises QueryError, QueryTimeout, UnknownSite."""
+        """The answer on the query's lane. Raises QueryError, QueryTimeout, UnknownSite."""
+        if query.lane == "released":
+            return lanes.answer(self.released, self.saved.resolve(query), self.now())
         setting = self.setting(query.site_id)
         return answers.answer(self.pool, self.saved.resolve(query), setting, self.now())
 
