@@ -1,0 +1,36 @@
+"""What several browser tests need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+OWN_COOKIES = frozenset({"consent", "visitor", "__Host-consent", "__Host-visitor"})
+
+
+def eventually(check: Callable[[], Any], seconds: float = 15.0) -> Any:
+    """The first true answer of `check`; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} s: {check}")
+        time.sleep(0.1)
+
+
+def cookie_names(context: Any) -> set[str]:
+    """The names of all cookies that the browser holds, whoever set them."""
+    return {cookie["name"] for cookie in context.cookies()}
+
+
+def choose(page: Any, choice: str) -> None:
+    """Press the visible button of the banner or of the preferences page that stands for `choice`."""
+    button = page.locator(f'button[name="choice"][value="{choice}"]:visible').first
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        button.click()
+    page.wait_for_load_state("networkidle")
