@@ -24,7 +24,7 @@ import msgspec
 
 from consent_middleware import erasures, gate
 from consent_middleware.capture import visitor_key
-from consent_middleware.decision import Choice, Decision
+from consent_middleware.decision import Choice, Decision, refusal
 from consent_middleware.ledger import ConsentRecord, Refusal
 from consent_middleware.ledger.record import SCHEMA, new_record_id, purposes_map
 from consent_middleware.ledger.subject_keys import SubjectKey
@@ -60,7 +60,8 @@ async def decide(
     policy = services.policy
     decision: Decision = scope["consent"]
     granted &= policy.optional_purposes
-    now = int(time.time())
+    clock = round(time.time(), 3)
+    now = int(clock)
     notice = await services.ledger.notice(shown, language, policy.revision)
     cookies = _request_cookies(scope)
     secure = scope.get("scheme") in ("https", "wss")
@@ -68,14 +69,14 @@ async def decide(
     visitor = _visitor_id(cookies.get(visitor_name))
     before = decision.granted & policy.optional_purposes if decision.record_id else frozenset()
     withdrawn = before - granted
-    keeps_record = decision.record_id is not None and not withdrawn
+    keeps_record = decision.record_id is not None and bool(granted) and not withdrawn
 
     entries: list[ConsentRecord | Refusal] = []
     keys: list[SubjectKey] = []
     owed: list[erasures.Erasure] = []
-    common = _Common(policy, decision, notice, method, language, now)
+    common = _Common(policy, decision, notice, method, language, clock)
 
-    if decision.record_id is not None and withdrawn:
+    if decision.record_id is not None and not keeps_record:
         entries.append(
             common.record(
                 decision.record_id,
@@ -111,12 +112,12 @@ async def decide(
                 previous=(decision.record_id or "") if withdrawn else "",
             )
         )
-        choice = Choice(granted=granted, record_id=record_id, at=now, fingerprint=policy.fingerprint)
+        choice = Choice(granted, record_id, now, policy.fingerprint, signals=decision.signals)
     else:
         visitor_kept = None
         if not entries:
             entries.append(common.refusal())
-        choice = Choice(granted=frozenset(), record_id=None, at=now - now % 86_400, fingerprint=policy.fingerprint)
+        choice = refusal(policy, now)
 
     await services.ledger.append_all(
         entries, keys=keys, counts=common.counts(before, granted), owed=[(e.visitor, e.ticket) for e in owed]
@@ -141,7 +142,7 @@ class _Common:
     """What every entry of one choice has in common."""
 
     def __init__(
-        self, policy: PrivacyPolicy, decision: Decision, notice: str, method: str, language: str, now: int
+        self, policy: PrivacyPolicy, decision: Decision, notice: str, method: str, language: str, now: float
     ) -> None:
         self._policy = policy
         self._decision = decision

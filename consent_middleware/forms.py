@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+from html import escape
 from typing import TYPE_CHECKING
 
-from consent_middleware.ledger import ConsentRecord
+from consent_middleware.ledger import ConsentRecord, Ledger
 from consent_middleware.ledger.record import METHODS, SCHEMA, new_record_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
     from typing import Any
 
+    from starlette.requests import Request
+
+    from consent_middleware.policy import PrivacyPolicy
     from consent_middleware.services import Services
 
 
@@ -44,7 +49,8 @@ async def record_consent(
     """
     services = services_of(scope)
     return await append_consent(
-        services,
+        services.ledger,
+        services.policy,
         purpose=purpose,
         given=given,
         text=text,
@@ -58,7 +64,8 @@ async def record_consent(
 
 
 async def append_consent(
-    services: Services,
+    ledger: Ledger,
+    policy: PrivacyPolicy,
     *,
     purpose: str,
     given: bool,
@@ -70,14 +77,14 @@ async def append_consent(
     valid_days: int | None = None,
     regime: str = "opt-in",
     reason: str = "",
+    suppressions: Sequence[Mapping[str, object]] = (),
 ) -> ConsentRecord:
     """`record_consent` without a request: for operators and e-mail links."""
     if not text.strip() or not subject.strip() or not purpose.strip():
         raise ValueError("a consent needs the text that was agreed to, a purpose and a subject")
     if method not in METHODS:
         raise ValueError(f"{method!r} is no method of giving consent: one of {', '.join(METHODS)}")
-    ledger, policy = services.ledger, services.policy
-    now = int(time.time())
+    now = round(time.time(), 3)
     known = (await asyncio.to_thread(ledger.records_of, subject)).get(purpose)
     history = await ledger.read(known) if known else []
     standing = bool(history) and history[-1].purposes.get(purpose, False) and not history[-1].revokes
@@ -104,12 +111,12 @@ async def append_consent(
         purposes={purpose: given},
         method=method,
         regime=regime,
-        until=now + valid_days * 86_400 if valid_days else 0,
+        until=int(now) + valid_days * 86_400 if valid_days else 0,
         subject=sealed,
         recipients=tuple(recipients),
         reason=reason,
     )
-    await ledger.append(record, key=key)
+    await ledger.append_all((record,), keys=(key,) if key else (), suppressions=suppressions)
     return record
 
 
@@ -124,3 +131,46 @@ async def consent_of(
         return None
     last = history[-1]
     return None if last.until and last.until < (time.time() if now is None else now) else last
+
+
+class TextChanged(ValueError):
+    """The form was shown with another text than the field has now: show it again, and record nothing."""
+
+
+class ConsentField:
+    """A consent box for a Starlette form: never ticked beforehand, and bound to the exact text that it shows.
+
+    `field.html()` goes into the template, `await field.record(request, form, subject=...)` into the handler.
+    """
+
+    def __init__(
+        self, name: str, *, purpose: str, text: str, language: str = "en", recipients: Iterable[str] = ()
+    ) -> None:
+        self.name = name
+        self.purpose = purpose
+        self.text = text
+        self.language = language
+        self.recipients = tuple(recipients)
+        self._digest = hashlib.sha256(text.encode()).hexdigest()
+
+    def html(self) -> str:
+        """The box with its label, and the hash of its text in a hidden field."""
+        name = escape(self.name)
+        return (
+            f'<input type="hidden" name="{name}-text" value="{self._digest}">'
+            f'<label><input type="checkbox" name="{name}" value="yes"> {escape(self.text)}</label>'
+        )
+
+    async def record(self, request: Request, form: Mapping[str, object], *, subject: str) -> ConsentRecord:
+        """Record what was answered, a box left empty as a refusal. Raises TextChanged, LedgerUnavailable."""
+        if form.get(f"{self.name}-text") != self._digest:
+            raise TextChanged(f"{self.name}: the form was shown with another text")
+        return await record_consent(
+            request.scope,
+            purpose=self.purpose,
+            given=form.get(self.name) == "yes",
+            text=self.text,
+            subject=subject,
+            language=self.language,
+            recipients=self.recipients,
+        )

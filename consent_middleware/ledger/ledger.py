@@ -88,13 +88,16 @@ class Ledger:
         keys: Sequence[SubjectKey] = (),
         counts: Sequence[CountKey] = (),
         owed: Sequence[tuple[int, str]] = (),
+        suppressions: Sequence[Mapping[str, object]] = (),
     ) -> list[Stored]:
         """Several entries in one transaction: all of them durable, or none. Raises LedgerUnavailable.
 
-        `counts` are counters to raise by one, `owed` erasures that the entries cause: (visitor's key, ticket).
+        `counts` are counters to raise by one, `owed` erasures that the entries cause: (visitor's key, ticket),
+        `suppressions` rows of the suppression list.
         """
         rows = self._rows_of_notices(entries)
         rows += tuple(("owe_erasure", {"visitor": str(visitor), "ticket": ticket}) for visitor, ticket in owed)
+        rows += tuple(("add_suppression", suppression) for suppression in suppressions)
         return await self._write(Write(tuple(_entry(entry) for entry in entries), tuple(keys), rows, tuple(counts)))
 
     def owed_erasures(self) -> list[tuple[int, str]]:
@@ -126,6 +129,13 @@ class Ledger:
             self._new_notices[digest] = {"hash": digest, "language": language, "revision": revision, "text": text}
         return digest
 
+    async def store_notice(self, text: bytes, language: str, revision: int) -> str:
+        """The same, durable on return: for a text whose entry comes later, or never. Raises LedgerUnavailable."""
+        digest = await self.notice(text, language, revision)
+        if digest in self._new_notices:
+            await self._write(Write(rows=(("add_notice", self._new_notices[digest]),)))
+        return digest
+
     def _rows_of_notices(
         self, entries: Iterable[ConsentRecord | Refusal]
     ) -> tuple[tuple[str, Mapping[str, object]], ...]:
@@ -135,7 +145,11 @@ class Ledger:
 
     def append_disclosure(self, disclosure: Mapping[str, object]) -> Stored:
         """Log what was handed to a recipient; blocks until it is durable. Raises LedgerUnavailable."""
-        return self._writer.write_now(Write((Entry(Log.DISCLOSURES, encode_disclosure(disclosure)),)))[0]
+        return self.write_now(Write((Entry(Log.DISCLOSURES, encode_disclosure(disclosure)),)))[0]
+
+    def write_now(self, write: Write) -> list[Stored]:
+        """Blocks until it is durable: for heads, retention and whoever has no event loop. Raises LedgerUnavailable."""
+        return self._writer.write_now(write)
 
     def count(self, what: str, language: str, day: str, n: int = 1) -> None:
         """Add to a counter of the day; never blocks, and a crash may lose the last second of it."""

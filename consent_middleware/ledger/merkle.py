@@ -52,34 +52,72 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return frontier.root()
 
 
+class Ended(LookupError):
+    """A proof would need leaves that ended under a tombstone."""
+
+
+class Tree:
+    """A whole tree in memory, for proofs: the leaf hashes, after those that `ended` stands for."""
+
+    def __init__(self, leaves: Sequence[bytes], ended: Frontier | None = None) -> None:
+        self._ended: dict[tuple[int, int], bytes] = {}
+        start = 0
+        if ended is not None:
+            for subtree in ended.subtrees:
+                size = 1 << (ended.size - start).bit_length() - 1
+                self._ended[start, start + size] = subtree
+                start += size
+        self._start = start
+        self._leaves = leaves
+        self.size = start + len(leaves)
+
+    def root(self, low: int, high: int) -> bytes:
+        """MTH(D[low:high]) of a range that is a node of the tree. Raises Ended."""
+        if low >= self._start:
+            return root(self._leaves[low - self._start : high - self._start])
+        known = self._ended.get((low, high))
+        if known is not None:
+            return known
+        if high <= self._start and (high - low).bit_count() == 1:
+            raise Ended(f"entries {low} to {high - 1} ended under a tombstone")
+        middle = low + _split(high - low)
+        return node(self.root(low, middle), self.root(middle, high))
+
+    def inclusion(self, index: int) -> list[bytes]:
+        """PATH(m, D[n]) of RFC 6962, 2.1.1: the sibling hashes from leaf `index` up to the root."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"no leaf {index} in a tree of {self.size}")
+        path: list[bytes] = []
+        low, high = 0, self.size
+        while high - low > 1:
+            middle = low + _split(high - low)
+            if index < middle:
+                path.append(self.root(middle, high))
+                high = middle
+            else:
+                path.append(self.root(low, middle))
+                low = middle
+        return path[::-1]
+
+    def consistency(self, old_size: int) -> list[bytes]:
+        """PROOF(m, D[n]) of RFC 6962, 2.1.2: that the tree of `old_size` leaves is a prefix of this one."""
+        if not 0 < old_size <= self.size:
+            raise IndexError(f"a tree of {self.size} has no earlier tree of {old_size}")
+        path: list[bytes] = []
+        low, high, whole = 0, self.size, True
+        while old_size != high:
+            middle = low + _split(high - low)
+            if old_size <= middle:
+                path.append(self.root(middle, high))
+                high = middle
+            else:
+                path.append(self.root(low, middle))
+                low, whole = middle, False
+        if not whole:
+            path.append(self.root(low, high))
+        return path[::-1]
+
+
 def _split(size: int) -> int:
     """The largest power of two below `size`."""
     return 1 << (size - 1).bit_length() - 1
-
-
-def inclusion(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """PATH(m, D[n]) of RFC 6962: the sibling hashes from leaf `index` up to the root."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"no leaf {index} in a tree of {len(leaves)}")
-    if len(leaves) == 1:
-        return []
-    k = _split(len(leaves))
-    if index < k:
-        return [*inclusion(index, leaves[:k]), root(leaves[k:])]
-    return [*inclusion(index - k, leaves[k:]), root(leaves[:k])]
-
-
-def consistency(old_size: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """PROOF(m, D[n]) of RFC 6962: that the tree of `old_size` leaves is a prefix of this one."""
-    if not 0 < old_size <= len(leaves):
-        raise IndexError(f"a tree of {len(leaves)} has no earlier tree of {old_size}")
-
-    def subproof(m: int, part: Sequence[bytes], whole: bool) -> list[bytes]:
-        if m == len(part):
-            return [] if whole else [root(part)]
-        k = _split(len(part))
-        if m <= k:
-            return [*subproof(m, part[:k], whole), root(part[k:])]
-        return [*subproof(m - k, part[k:], False), root(part[:k])]
-
-    return subproof(old_size, leaves, True)

@@ -23,15 +23,15 @@ METHODS = ("banner", "preferences", "form", "api", "signal", "operator", "email"
 class ConsentRecord(msgspec.Struct, frozen=True, array_like=True):
     """One entry about one consent record; entries with the same `record_id` are its history.
 
-    `at` and `until` are unix seconds of the server's clock (`until` 0: until withdrawn). `notice` is the SHA-256 (hex)
-    of the exact text that was shown. `subject` is the visitor's id or the site's own subject, encrypted under a key
-    that lies elsewhere; "" where there is none.
+    `at` and `until` are unix seconds of the server's clock, `at` to the millisecond, `until` 0: until withdrawn.
+    `notice` is the SHA-256 (hex) of the exact text that was shown. `subject` is the visitor's id or the site's own
+    subject, encrypted under a key that lies elsewhere; "" where there is none.
     """
 
     schema: str
     record_id: str
     event: str
-    at: int
+    at: float
     controller: str
     notice: str
     language: str

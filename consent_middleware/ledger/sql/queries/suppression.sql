@@ -1,3 +1,3 @@
-SELECT objected FROM suppressions
+SELECT objected, at FROM suppressions
 WHERE address = :address AND purpose = :purpose
 ORDER BY number DESC LIMIT 1

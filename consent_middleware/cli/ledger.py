@@ -1,0 +1,178 @@
+"""`consent ledger`: verify, seal, prove, export, retention."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from consent_middleware.cli.opening import load_policy, opened_ledger
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.keys import canonical, public_keys
+from consent_middleware.lazy import UserError
+from consent_middleware.ledger.heads import SignedHead, decode_head, heads, seal
+from consent_middleware.ledger.verify import Report, verify
+
+
+@click.group(help="Verify, seal, prove and export the ledger.")
+def ledger() -> None: ...
+
+
+def _progress(total: int | None) -> Progress:
+    """A bar on standard error, which stays silent when that is not a terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} entries"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+@ledger.command("verify", help="Recompute every hash; name what was changed, removed, reordered or inserted.")
+@policy_option
+@data_dir_option
+@format_option("text", "json")
+@click.option(
+    "--head",
+    "head_files",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="A signed head that was kept in a second place; may be given several times.",
+)
+@click.option("--public-key", "more_keys", multiple=True, metavar="HEX", help="A further key that may have signed.")
+def verify_command(
+    policy_path: Path, data_dir: Path, format_: str, head_files: tuple[Path, ...], more_keys: tuple[str, ...]
+) -> int:
+    kept = [_read_head(path) for path in head_files]
+    with opened_ledger(policy_path, data_dir) as opened, _progress(None) as progress:
+        task = progress.add_task("verifying", total=None)
+        known = {*public_keys(data_dir).values(), *more_keys}
+        database = opened.connect()
+        try:
+            report = verify(database, known, kept_heads=kept, progress=lambda n: progress.advance(task, n))
+        finally:
+            database.close()
+    if format_ == "json":
+        click.echo(msgspec.json.encode({"sound": report.sound, **msgspec.to_builtins(report)}).decode())
+    else:
+        _print(report)
+    return 0 if report.sound else 1
+
+
+def _print(report: Report) -> None:
+    for finding in report.findings:
+        click.echo(str(finding))
+    summary = f"{report.entries:,} entries in {report.chains} chains, {report.heads} heads"
+    if report.ended:
+        summary += f", {report.ended:,} ended by retention"
+    if report.sound:
+        click.echo(f"sound: {summary}; {report.unsealed:,} since the last head rest on the chain alone")
+    else:
+        click.echo(f"NOT sound: {len(report.findings)} findings; {summary}")
+
+
+def _read_head(path: Path) -> SignedHead:
+    try:
+        return decode_head(path.read_bytes())
+    except msgspec.DecodeError as error:
+        raise UserError(f"{path}: not a signed head: {error}") from None
+
+
+@ledger.command("seal", help="Sign a head now (workers do it once a day by themselves).")
+@policy_option
+@data_dir_option
+def seal_command(policy_path: Path, data_dir: Path) -> None:
+    with opened_ledger(policy_path, data_dir) as opened:
+        signed = seal(opened)
+    click.echo(
+        f"head {signed.head.number} over {sum(part.size for part in signed.head.chains):,} entries: {signed.head.root}"
+    )
+
+
+@ledger.command("heads", help="Print the signed heads, one JSON document a line: keep them in a second place.")
+@policy_option
+@data_dir_option
+def heads_command(policy_path: Path, data_dir: Path) -> None:
+    with opened_ledger(policy_path, data_dir) as opened:
+        for signed in opened.reader.use(heads):
+            click.echo(canonical(signed).decode())
+
+
+@ledger.command("proof", help="Export proofs that verify/check.py checks without this package.")
+@policy_option
+@data_dir_option
+@click.option("--record", "record_id", help="Prove that every entry of this record is in the last head.")
+@click.option("--since", type=int, metavar="HEAD", help="Prove that the last head continues this one.")
+def proof_command(policy_path: Path, data_dir: Path, record_id: str | None, since: int | None) -> None:
+    from consent_middleware.ledger.proofs import NothingToProve, consistency_proof, inclusion_proof
+
+    if (record_id is None) == (since is None):
+        raise UserError("say either --record ID or --since HEAD")
+    with opened_ledger(policy_path, data_dir) as opened:
+        try:
+            if record_id is not None:
+                document: object = inclusion_proof(opened, record_id)
+            else:
+                document = consistency_proof(opened, since or 0)
+        except NothingToProve as error:
+            raise UserError(str(error)) from None
+    click.echo(msgspec.json.format(canonical(document), indent=1).decode())
+
+
+@ledger.command("export", help="Write every consent record out.")
+@policy_option
+@data_dir_option
+@format_option("jsonld", "csv", "parquet")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The file; standard output otherwise."
+)
+def export_command(policy_path: Path, data_dir: Path, format_: str, output: Path | None) -> None:
+    from consent_middleware.ledger.export import MissingLibrary, count_entries, export
+
+    if output is None and format_ == "parquet" and sys.stdout.isatty():
+        raise UserError("parquet is not for a terminal: name a file with --output")
+    with opened_ledger(policy_path, data_dir) as opened:
+        total = count_entries(opened)
+        with _progress(total) as progress:
+            task = progress.add_task("exporting", total=total)
+            try:
+                if output is None:
+                    done = export(opened, format_, sys.stdout.buffer, progress=lambda n: progress.advance(task, n))
+                else:
+                    part = output.with_name(output.name + ".part")
+                    with part.open("wb") as file:
+                        done = export(opened, format_, file, progress=lambda n: progress.advance(task, n))
+                    part.replace(output)
+            except MissingLibrary as error:
+                raise UserError(str(error)) from None
+    if output is not None:
+        click.echo(f"{output}: {done:,} entries", err=True)
+
+
+@ledger.command("retain", help="End the sealed periods whose retention has passed, each under a signed tombstone.")
+@policy_option
+@data_dir_option
+def retain_command(policy_path: Path, data_dir: Path) -> None:
+    from consent_middleware.ledger.tombstones import end_old_entries
+
+    policy = load_policy(policy_path)
+    with opened_ledger(policy_path, data_dir) as opened:
+        done = end_old_entries(
+            opened,
+            record_years=policy.retention.consent_record_years,
+            disclosure_years=policy.retention.disclosures_years,
+            lifetime_days=policy.consent.lifetime_days,
+        )
+    for ended in done:
+        carried = f", {ended.carried_over} that still stand carried over" if ended.carried_over else ""
+        click.echo(f"chain {ended.chain}: {ended.entries:,} entries ended{carried}")
+    if not done:
+        click.echo("nothing has reached the end of its retention")

@@ -1,0 +1,3 @@
+SELECT position, body, hash FROM entries
+WHERE position >= :first AND position < :beyond
+ORDER BY position LIMIT :size

@@ -1,0 +1,1 @@
+SELECT count(*) FROM entries WHERE position >= :first AND position < :beyond

@@ -1,0 +1,1 @@
+SELECT position FROM entries WHERE position >= :first ORDER BY position LIMIT 1

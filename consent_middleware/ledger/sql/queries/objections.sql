@@ -1,0 +1,1 @@
+SELECT address, objected FROM suppressions ORDER BY number
