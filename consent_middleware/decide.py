@@ -25,6 +25,7 @@ import msgspec
 from consent_middleware import erasures, gate
 from consent_middleware.capture import visitor_key
 from consent_middleware.decision import Choice, Decision, refusal
+from consent_middleware.erasures import new_erasure
 from consent_middleware.ledger import ConsentRecord, Refusal
 from consent_middleware.ledger.record import SCHEMA, new_record_id, purposes_map
 from consent_middleware.ledger.subject_keys import SubjectKey
@@ -57,85 +58,101 @@ async def decide(
     Purposes that the policy does not offer are not granted. Raises LedgerUnavailable: then nothing was decided, and no
     cookie may be set.
     """
-    policy = services.policy
+    policy, ledger = services.policy, services.ledger
     decision: Decision = scope["consent"]
-    granted &= policy.optional_purposes
     clock = round(time.time(), 3)
-    now = int(clock)
-    notice = await services.ledger.notice(shown, language, policy.revision)
-    cookies = _request_cookies(scope)
-    secure = scope.get("scheme") in ("https", "wss")
-    visitor_name = visitor_cookie_name(secure).encode()
-    visitor = _visitor_id(cookies.get(visitor_name))
+    granted &= policy.optional_purposes
+    notice = await ledger.notice(shown, language, policy.revision)
+    common = _Common(policy, decision, notice, method.lower(), language, clock)
+    browser = _Browser(scope)
     before = decision.granted & policy.optional_purposes if decision.record_id else frozenset()
-    withdrawn = before - granted
-    keeps_record = decision.record_id is not None and bool(granted) and not withdrawn
+    taken_back = before - granted
+    old = decision.record_id
+    continues = old is not None and bool(granted) and not taken_back
 
     entries: list[ConsentRecord | Refusal] = []
     keys: list[SubjectKey] = []
-    owed: list[erasures.Erasure] = []
-    common = _Common(policy, decision, notice, method, language, clock)
-
-    if decision.record_id is not None and not keeps_record:
-        entries.append(
-            common.record(
-                decision.record_id,
-                "withdrawn",
-                purposes=purposes_map(before, granted & before),
-                until=_until(policy, now),
-            )
-        )
-        if policy.capture.purpose in withdrawn and visitor is not None:
-            owed.append(erasures.new_erasure(visitor_key(visitor)))
-
-    issue_visitor = False
+    visitor: str | None = None
+    if old is not None and not continues:
+        entries.append(common.record(old, "withdrawn", purposes_map(before, granted & before)))
     if granted:
-        if policy.capture.purpose not in granted:
-            visitor_kept = None
-        else:
-            issue_visitor = visitor is None
-            visitor_kept = visitor or secrets.token_urlsafe(16)
-        record_id = decision.record_id if keeps_record and decision.record_id else new_record_id()
+        record_id = old if old is not None and continues else new_record_id()
         sealed = ""
-        if visitor_kept is not None:
-            sealed, key = await services.ledger.sealed_subject(
-                record_id, VISITOR_SUBJECT + visitor_kept, new=not keeps_record
-            )
+        if policy.capture.purpose in granted:
+            # An id from before a withdrawal is not taken up again: its rows are erased, and these must not join them.
+            visitor = browser.visitor if policy.capture.purpose in before else None
+            visitor = visitor or secrets.token_urlsafe(16)
+            sealed, key = await ledger.sealed_subject(record_id, VISITOR_SUBJECT + visitor, new=not continues)
             keys += [key] if key is not None else []
         entries.append(
             common.record(
                 record_id,
-                "renewed" if keeps_record and before == granted else "given",
-                purposes=purposes_map(policy.optional_purposes, granted),
-                until=_until(policy, now),
+                "renewed" if continues and before == granted else "given",
+                purposes_map(policy.optional_purposes, granted),
                 subject=sealed,
-                previous=(decision.record_id or "") if withdrawn else "",
+                previous=old if old is not None and not continues else "",
             )
         )
-        choice = Choice(granted, record_id, now, policy.fingerprint, signals=decision.signals)
+        choice = Choice(granted, record_id, int(clock), policy.fingerprint, signals=decision.signals)
     else:
-        visitor_kept = None
         if not entries:
             entries.append(common.refusal())
-        choice = refusal(policy, now)
+        choice = refusal(policy, clock)
+    # Also for the cookie of a consent that the policy has outgrown: this browser says no now.
+    erasure = new_erasure(visitor_key(browser.visitor)) if browser.visitor and visitor is None else None
 
-    await services.ledger.append_all(
-        entries, keys=keys, counts=common.counts(before, granted), owed=[(e.visitor, e.ticket) for e in owed]
+    await ledger.append_all(
+        entries,
+        keys=keys,
+        counts=common.counts(before, granted),
+        owed=[(erasure.visitor, erasure.ticket)] if erasure else (),
     )
     # From here on the choice is durable.
-    record = next((entry for entry in reversed(entries) if isinstance(entry, ConsentRecord)), None)
-    for entry in entries:
-        if isinstance(entry, ConsentRecord) and entry.revokes:
-            services.revocations.add(entry)
-    for erasure in owed:
-        await erasures.send(services.ledger, services.spool, erasure)
+    records = [entry for entry in entries if isinstance(entry, ConsentRecord)]
+    for record in records:
+        if record.revokes:
+            services.revocations.add(record)
+    if erasure is not None:
+        await erasures.send(ledger, services.spool, erasure)
+    set_cookies = [services.tokens.set_cookie(choice, secure=browser.secure)]
+    if visitor is not None and visitor != browser.visitor:
+        set_cookies.append(browser.visitor_cookie(visitor))
+    set_cookies += gate.expire(
+        policy,
+        names=list(browser.cookies),
+        purposes=policy.optional_purposes - granted,
+        host=browser.host,
+        secure=browser.secure,
+    )
+    return Outcome(choice, set_cookies, records[-1] if records else None)
 
-    set_cookies = [services.tokens.set_cookie(choice, secure=secure)]
-    if issue_visitor and visitor_kept is not None:
-        set_cookies.append(_visitor_cookie(visitor_name, visitor_kept, secure))
-    refused = policy.optional_purposes - granted
-    set_cookies += gate.expire(policy, names=list(cookies), purposes=refused, host=_host(scope), secure=secure)
-    return Outcome(choice, set_cookies, record)
+
+class _Browser:
+    """What the request says of the browser that chose: its cookies, its host, whether it came by https."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.secure = scope.get("scheme") in ("https", "wss")
+        self.host = ""
+        self.cookies: dict[bytes, bytes] = {}
+        for raw_name, value in scope["headers"]:
+            name = raw_name.lower()
+            if name == b"cookie":
+                for cookie, segment in gate.cookie_pairs(value):
+                    self.cookies.setdefault(cookie, segment.partition(b"=")[2].strip())
+            elif name == b"host":
+                self.host = value.decode("latin-1")
+        self._visitor_name = visitor_cookie_name(self.secure).encode()
+        visitor = self.cookies.get(self._visitor_name, b"").decode("latin-1")
+        self.visitor = visitor if VISITOR_ID.fullmatch(visitor) else None
+
+    def visitor_cookie(self, visitor: str) -> bytes:
+        flags = b"; Secure" if self.secure else b""
+        return b"%b=%b; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%b" % (
+            self._visitor_name,
+            visitor.encode(),
+            VISITOR_DAYS * 86_400,
+            flags,
+        )
 
 
 class _Common:
@@ -153,14 +170,7 @@ class _Common:
         self._day = dt.datetime.fromtimestamp(now, dt.UTC).date().isoformat()
 
     def record(
-        self,
-        record_id: str,
-        event: str,
-        *,
-        purposes: dict[str, bool],
-        until: int,
-        subject: str = "",
-        previous: str = "",
+        self, record_id: str, event: str, purposes: dict[str, bool], *, subject: str = "", previous: str = ""
     ) -> ConsentRecord:
         return ConsentRecord(
             schema=SCHEMA,
@@ -176,7 +186,7 @@ class _Common:
             method=self._method,
             regime=self._decision.regime,
             signals=self._decision.signals,
-            until=until,
+            until=int(self._now) + self._policy.consent.lifetime_days * 86_400,
             subject=subject,
             previous=previous,
         )
@@ -202,39 +212,3 @@ class _Common:
         whats = [whole, *(f"{'yes' if p in granted else 'no'} {p} {self._method}" for p in sorted(offered))]
         whats += [f"withdrawn {purpose} {self._method}" for purpose in sorted(set(before) - granted)]
         return [(self._day, what, self._language) for what in whats]
-
-
-def _until(policy: PrivacyPolicy, now: int) -> int:
-    return now + policy.consent.lifetime_days * 86_400
-
-
-def _request_cookies(scope: Scope) -> dict[bytes, bytes]:
-    cookies: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        if name.lower() == b"cookie":
-            for pair in value.split(b";"):
-                key, _, content = pair.strip().partition(b"=")
-                cookies.setdefault(key, content)
-    return cookies
-
-
-def _visitor_id(value: bytes | None) -> str | None:
-    text = (value or b"").decode("latin-1")
-    return text if VISITOR_ID.fullmatch(text) else None
-
-
-def _visitor_cookie(name: bytes, visitor: str, secure: bool) -> bytes:
-    flags = b"; Secure" if secure else b""
-    return b"%b=%b; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%b" % (
-        name,
-        visitor.encode(),
-        VISITOR_DAYS * 86_400,
-        flags,
-    )
-
-
-def _host(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name.lower() == b"host":
-            return bytes(value).decode("latin-1")
-    return ""

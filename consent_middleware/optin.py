@@ -1,7 +1,7 @@
 """Double opt-in: a consent to marketing counts once the address itself has confirmed it through a signed link.
 
-Nothing about the address is stored before it confirms; the link carries what is needed. Opening the link shows a button,
-since mail scanners open links; pressing it confirms.
+Nothing about the address is stored before it confirms; the link carries what is needed. Opening the link shows a
+button, since mail scanners open links; pressing it confirms.
 """
 
 from __future__ import annotations

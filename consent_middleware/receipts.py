@@ -8,13 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from consent_middleware.dpv import CONTEXT, event_of, moment
 from consent_middleware.keys import SigningKey, canonical, signing_key, verify_signature
 from consent_middleware.ledger import ConsentRecord, Ledger
+
+if TYPE_CHECKING:
+    from consent_middleware.services import Services
 
 RECEIPT_TYPE = "application/ld+json"
 
@@ -64,6 +67,14 @@ async def receipt(ledger: Ledger, record_id: str, *, now: float | None = None) -
         if record.notice not in notices and (text := await ledger.text_of_notice(record.notice)) is not None:
             notices[record.notice] = text.decode("utf-8", "replace")
     return make_receipt(history, signing_key(Path(ledger.data_dir)), notices=notices, now=now)
+
+
+async def receipt_for(services: Services, record_id: str) -> bytes | None:
+    """The receipt of a record, or None when there is no such record. Raises LedgerUnavailable, OSError."""
+    try:
+        return await receipt(services.ledger, record_id)
+    except NoRecord:
+        return None
 
 
 def genuine(document: bytes, public_keys: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from consent_middleware.erasures import ControlDoor, send_owed
 from consent_middleware.ledger import ConsentRecord, Ledger, LedgerUnavailable
@@ -14,18 +14,23 @@ from consent_middleware.ledger import ConsentRecord, Ledger, LedgerUnavailable
 logger = logging.getLogger("consent_middleware")
 
 REFRESH_SECONDS = 1.0
+CHORES_EVERY_SECONDS = 600.0
 
 
 class Revocations:
     """A set of record ids that no cookie may name any more, refreshed from the ledger every second by a thread.
 
     While the ledger can't be read the last known set keeps counting, and the log says so once. With a `spool`, the
-    thread also sends the erasures that an operator's withdrawal, or a crash, left owed.
+    thread also sends the erasures that an operator's withdrawal, or a crash, left owed. `chores` are called by it every
+    ten minutes: the daily tree head, retention.
     """
 
-    def __init__(self, ledger: Ledger, spool: ControlDoor | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, spool: ControlDoor | None = None, chores: Sequence[Callable[[], object]] = ()
+    ) -> None:
         self._ledger = ledger
         self._spool = spool
+        self._chores = chores
         self._revoked: dict[str, int] = {}
         self._cursor: dict[int, int] = {}
         self._stop = threading.Event()
@@ -68,9 +73,20 @@ class Revocations:
         self._cursor = dict(cursor)
 
     def _run(self) -> None:
+        next_chores = time.monotonic() + CHORES_EVERY_SECONDS / 10
         while not self._stop.wait(REFRESH_SECONDS):
             self.refresh()
             self._drop_ended()
+            if time.monotonic() >= next_chores:
+                next_chores = time.monotonic() + CHORES_EVERY_SECONDS
+                self._do_chores()
+
+    def _do_chores(self) -> None:
+        for chore in self._chores:
+            try:
+                chore()
+            except (LedgerUnavailable, OSError, ValueError):
+                logger.exception("the ledger's upkeep failed, and will be tried again")
 
     def _add(self, records: Iterable[ConsentRecord]) -> None:
         for record in records:

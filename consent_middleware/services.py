@@ -17,6 +17,7 @@ from consent_middleware.capture import Capture
 from consent_middleware.country import ClientResolver
 from consent_middleware.inventory import Inventory
 from consent_middleware.ledger import Ledger, open_ledger
+from consent_middleware.ledger.upkeep import upkeep
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.revocation import Revocations
 from consent_middleware.rights.desk import Desk
@@ -78,7 +79,7 @@ async def open_services(
     )
     spool = Spool(data_dir / "spool", limits)
     salts = DailySalts(data_dir / "salts") if policy.capture.without_consent == "daily-key" else None
-    revocations = Revocations(ledger, spool)
+    revocations = Revocations(ledger, spool, chores=upkeep(ledger, policy))
     await asyncio.to_thread(revocations.start)
     return Services(
         policy=policy,

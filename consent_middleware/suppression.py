@@ -40,7 +40,7 @@ class SuppressionList:
         self._ledger = ledger
         self._policy = policy
 
-    async def object(
+    async def note(
         self, address: str, *, purpose: str = MARKETING, method: str = "email", language: str = "en", text: str = ""
     ) -> ConsentRecord:
         """Note an objection, at once and for good. `text` is what the person wrote to or saw, if anything.

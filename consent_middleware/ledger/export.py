@@ -8,7 +8,6 @@ import io
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-
 from consent_middleware.dpv import CONTEXT, event_of, moment
 from consent_middleware.keys import canonical
 from consent_middleware.ledger import chain as chains

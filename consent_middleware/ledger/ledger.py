@@ -151,9 +151,9 @@ class Ledger:
         """Blocks until it is durable: for heads, retention and whoever has no event loop. Raises LedgerUnavailable."""
         return self._writer.write_now(write)
 
-    def count(self, what: str, language: str, day: str, n: int = 1) -> None:
-        """Add to a counter of the day; never blocks, and a crash may lose the last second of it."""
-        self._writer.count((day, what, language), n)
+    def count(self, what: str, language: str, day: str | None = None, n: int = 1) -> None:
+        """Add to a counter of a day (today, UTC); never blocks, and a crash may lose the last second of it."""
+        self._writer.count((day or dt.datetime.now(dt.UTC).date().isoformat(), what, language), n)
 
     # Reading
 
