@@ -68,6 +68,7 @@ def basis_name(basis: str, t: Words) -> str:
         "vital-interests": t("vital interests"),
         "public-task": t("a public task"),
         "legitimate-interests": t("our legitimate interests"),
+        "strictly-necessary": t("strictly necessary for what you asked for"),
     }[basis]
 
 
@@ -100,9 +101,7 @@ def own_cookies(policy: PrivacyPolicy, t: Words) -> list[Cookie]:
             name="__Host-consent",
             purpose=necessary,
             provider=policy.controller.name,
-            description=t(
-                "Keeps your privacy choices. After a refusal it holds no number that could tell you apart."
-            ),
+            description=t("Keeps your privacy choices. After a refusal it holds no number that could tell you apart."),
             lifetime=f"{policy.consent.lifetime_days} days",
         )
     ]
