@@ -7,9 +7,11 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from consent_middleware.caching import make_private
+from consent_middleware.document import Document, Documents
 from consent_middleware.gate import CookieRules, FilteredCookie, deletions, filter_set_cookie
 
 if TYPE_CHECKING:
+    from consent_middleware.document import PageRequest
     from consent_middleware.reader import Reading
     from consent_middleware.services import Services
 
@@ -19,7 +21,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 SET_COOKIE, CONTENT_TYPE = 1, 2
 _SLOTS: Final = {b"set-cookie": SET_COOKIE, b"content-type": CONTENT_TYPE}
 REMEMBERED_NAMES: Final = 512
-_PAGE_TYPES: Final = (b"text/html", b"application/xhtml+xml")
 
 
 class ResponseGate:
@@ -28,10 +29,12 @@ class ResponseGate:
     def __init__(
         self,
         rules: dict[bool, CookieRules],
+        documents: Documents,
         failed: Callable[[str], None],
         report: Callable[[FilteredCookie, bytes], None],
     ) -> None:
         self.rules = rules
+        self.documents = documents
         self.failed = failed
         self.report = report
         self._slots: dict[bytes, int] = {}
@@ -50,66 +53,126 @@ class ResponseGate:
 class Answer:
     """The messages of one response, in order; each method returns the message that leaves instead."""
 
-    __slots__ = ("_bytes", "_gate", "_is_page", "_reading", "_scope", "_services", "_started_ns", "_status")
+    __slots__ = (
+        "_bytes",
+        "_document",
+        "_gate",
+        "_held",
+        "_is_page",
+        "_page",
+        "_reading",
+        "_scope",
+        "_services",
+        "_started_ns",
+        "_status",
+        "released",
+    )
 
-    def __init__(self, gate: ResponseGate, scope: Message, reading: Reading, services: Services | None) -> None:
+    def __init__(
+        self, gate: ResponseGate, scope: Message, reading: Reading, page: PageRequest | None, services: Services | None
+    ) -> None:
         self._gate = gate
         self._scope = scope
         self._reading = reading
+        self._page = page
         self._services = services
         self._started_ns = time.perf_counter_ns()
         self._is_page = False
         self._status = 0
         self._bytes = 0
+        self._document: Document | None = None
+        self._held: Message | None = None
+        self.released: Message | None = None  # a head that has to leave before the message just returned
 
-    def start(self, message: Message) -> Message:
-        """The head of a response, of an accepted WebSocket, or of a denied one."""
+    def start(self, message: Message) -> Message | None:
+        """The head of a response, of an accepted WebSocket, or of a denied one. None: it waits for the body."""
         self._status = message.get("status", 101)
-        headers = message.get("headers")
-        if not headers:
-            return message
+        headers = message.get("headers") or ()
         if not isinstance(headers, list | tuple):
             headers = list(headers)
             message = {**message, "headers": headers}
-        has_cookies = False
+        has_cookies = is_html = False
         for name, value in headers:
             slot = self._gate.slot(name)
             if slot == SET_COOKIE:
                 has_cookies = True
             elif slot == CONTENT_TYPE:
-                self._is_page = value[:21].lower().startswith(_PAGE_TYPES)
+                is_html = value[:9].lower() == b"text/html"
         if has_cookies:
-            headers = self._filtered(headers)
-            has_cookies = any(self._gate.slot(name) == SET_COOKIE for name, _ in headers)
+            headers, has_cookies = self._filtered(headers)
             message = {**message, "headers": headers}
-        over_http = message["type"] == "http.response.start"
-        if over_http and self._is_page and self._reading.verdict.lapsed and self._status != 304:
-            headers = [*headers, *((b"set-cookie", value) for value in self._expiry())]
-            has_cookies = True
-            message = {**message, "headers": headers}
-        if has_cookies and over_http:
+        if message["type"] != "http.response.start":
+            return message
+        self._is_page = is_html and not 300 <= self._status < 400
+        if is_html or (self._status == 304 and self._reading.document):
+            self._is_page = self._is_page or self._status == 304
+            return self._start_page(message, headers, has_cookies)
+        if has_cookies:
             # A shared cache that stores a Set-Cookie hands it to the next visitor.
             message["headers"] = make_private(headers)
         return message
 
     def body(self, message: Message) -> Message:
         """A part of the body. The page view is written down before the last one leaves."""
-        self._bytes += len(message.get("body", b""))
-        if not message.get("more_body", False):
+        last = not message.get("more_body", False)
+        chunk = message.get("body", b"")
+        if self._document is not None:
+            chunk = self._document.body(chunk, last=last)
+            message = {**message, "body": chunk}
+            self._release(len(chunk) if last else None)
+        self._bytes += len(chunk)
+        if last:
             self._finish()
         return message
 
     def file(self, message: Message) -> Message:
-        """A file that the server sends by itself: its size is not seen here."""
+        """A file that the server sends by itself: it passes unchanged, and its size is not seen here."""
+        self.released, self._held = self._held, None
         if not message.get("more_body", False):
             self._finish()
         return message
 
-    def _filtered(self, headers: Headers) -> Headers:
-        """The headers without the cookies that may not be set, and the lifetimes of the others cut."""
+    def _start_page(self, message: Message, headers: Headers, has_cookies: bool) -> Message | None:
+        reading, documents = self._reading, self._gate.documents
+        changes = False
+        if documents.active:
+            request = self._page or documents.request(self._scope, reading)
+            document = Document(documents, request, self._services)
+            headers, changes = document.head(self._status, headers)
+            if changes:
+                self._document = document
+        if reading.verdict.lapsed and self._status != 304:
+            host = reading.host.decode("latin-1")
+            expired = deletions(reading.verdict.lapsed, self._gate.rules[reading.secure], host=host)
+            headers = [*headers, *((b"set-cookie", value) for value in expired)]
+            has_cookies = True
+        if has_cookies:
+            headers = make_private(headers)
+        message = {**message, "headers": headers}
+        if not changes:
+            return message
+        if self._scope.get("method") != "HEAD" and any(name.lower() == b"content-length" for name, _ in headers):
+            # The site knows its whole body already, so its first part follows at once, perhaps with the new length.
+            self._held = message
+            return None
+        message["headers"] = without_length(headers)
+        return message
+
+    def _release(self, length: int | None) -> None:
+        """Let the held head go before the part of the body that just became known."""
+        held, self._held = self._held, None
+        if held is not None:
+            headers = without_length(held["headers"])
+            if length is not None:
+                headers.append((b"content-length", b"%d" % length))
+            self.released = {**held, "headers": headers}
+
+    def _filtered(self, headers: Headers) -> tuple[Headers, bool]:
+        """The headers without the cookies that may not be set, the lifetimes of the others cut; and if one is left."""
         gate, reading = self._gate, self._reading
         rules, allowed, now = gate.rules[reading.secure], reading.verdict.allowed, time.time()
         kept: list[tuple[bytes, bytes]] = []
+        passed = False
         for pair in headers:
             name, value = pair
             if gate.slot(name) != SET_COOKIE:
@@ -122,22 +185,14 @@ class Answer:
                 continue
             if cookie.reason:
                 gate.report(cookie, reading.host)
-            if cookie.value is value:
-                kept.append(pair)
-            elif cookie.value is not None:
-                kept.append((name, cookie.value))
-        return kept
-
-    def _expiry(self) -> list[bytes]:
-        """Deletions of declared cookies that the browser still sends although their purpose is not granted."""
-        reading = self._reading
-        verdict = reading.verdict
-        rules = self._gate.rules[reading.secure]
-        return deletions(verdict.lapsed, rules, host=reading.host.decode("latin-1"))
+            if cookie.value is not None:
+                kept.append(pair if cookie.value is value else (name, cookie.value))
+                passed = True
+        return kept, passed
 
     def _finish(self) -> None:
         services, verdict = self._services, self._reading.verdict
-        if services is None or not self._is_page or self._scope["type"] != "http":
+        if services is None or not self._is_page or self._scope.get("method") == "HEAD":
             return
         services.capture.page_view(
             self._scope,
@@ -147,3 +202,7 @@ class Answer:
             bytes_sent=self._bytes,
             started_ns=self._started_ns,
         )
+
+
+def without_length(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in headers if pair[0].lower() != b"content-length"]

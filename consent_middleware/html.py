@@ -89,6 +89,10 @@ class HtmlGate:
         """The end of the response; returns what was held back and what had to be inserted at the end."""
         return self._run(b"", last=True) if self._readable else b""
 
+    def abandon(self) -> bytes:
+        """What was taken in and has not left, as it was: the way out when `feed` or `close` failed."""
+        return self._markup.raw[self._ahead :]
+
     def _run(self, chunk: bytes, *, last: bool) -> bytes:
         markup = self._markup
         out: list[bytes] = []

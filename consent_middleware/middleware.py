@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_middleware.answer import Answer, ResponseGate
 from consent_middleware.country import ClientResolver
+from consent_middleware.document import Documents
 from consent_middleware.gate import FilteredCookie
 from consent_middleware.opening import Opening
 from consent_middleware.policy import PrivacyPolicy
@@ -45,11 +46,12 @@ class ConsentMiddleware:
         self._keys = secrets_from(secret_keys)
         self._tokens = ConsentTokens(self._keys, self.policy)
         self._clients = ClientResolver(self.policy)
-        self._reader = RequestReader(self.policy, self._tokens, self._clients, self.counts)
+        self._reader = RequestReader(self.policy, self._tokens, self._clients, self._bad_token, self._undeclared)
         self._data_dir = data_dir_from(data_dir)
         self._ledger_url = ledger_url
         self._opening = Opening(self._open, self.counts)
-        self._gate = ResponseGate(self._reader.rules, self._failed, self._report)
+        self._documents = Documents(self.policy, self._failed)
+        self._gate = ResponseGate(self._reader.rules, self._documents, self._failed, self._report)
         prefix = self.policy.site.prefix
         self._own_paths = {prefix, "/.well-known/gpc.json"} | (
             {"/api/event"} if self.policy.capture.plausible else set()
@@ -78,18 +80,28 @@ class ConsentMiddleware:
             return await router({**seen, "scheme": "https" if reading.secure else "http"}, receive, send)
 
         seen["headers"] = reading.headers
+        page = None
+        if reading.document and self._documents.active:
+            page = self._documents.request(scope, reading)
+            seen |= self._documents.for_site(scope, reading, page)
         if services is not None:
             seen["visit"] = services.capture.handle(scope, reading.verdict.decision, reading.verdict.visitor_id)
-        answer = Answer(self._gate, scope, reading, services)
+        answer = Answer(self._gate, scope, reading, page, services)
 
         def send_gated(message: Message) -> Awaitable[None]:
             kind = message["type"]
             if kind == "http.response.body":
                 message = answer.body(message)
             elif kind in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
-                message = answer.start(message)
+                head = answer.start(message)
+                if head is None:
+                    return _later()
+                message = head
             elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
                 message = answer.file(message)
+            if answer.released is not None:
+                head, answer.released = answer.released, None
+                return _in_turn(send, head, message)
             return send(message)
 
         return await self.app(seen, receive, send_gated)
@@ -117,12 +129,32 @@ class ConsentMiddleware:
             log.exception("%s (logged once; counted from here on)", what)
 
     def _report(self, cookie: FilteredCookie, host: bytes) -> None:
-        """Count what became of a Set-Cookie header that did not pass as it was."""
+        """Count what became of a Set-Cookie header that did not pass as it was, and put it into the inventory."""
         self.counts[f"cookie {cookie.reason}"] += 1
+        if cookie.reason == "undeclared":
+            self._undeclared(cookie.name, host)
+        elif cookie.reason != "not-granted" and self._opening.services is not None:
+            self._opening.services.inventory.note(f"cookie {cookie.reason}", cookie.name.decode("latin-1"))
+
+    def _bad_token(self, reason: str) -> None:
+        self.counts[f"token {reason}"] += 1
+
+    def _undeclared(self, name: bytes, host: bytes) -> None:
+        if self._opening.services is not None:
+            self._opening.services.inventory.undeclared_cookie(name.decode("latin-1"), host.decode("latin-1"))
 
 
 def _nothing_revoked(record_id: str) -> bool:
     return False
+
+
+async def _later() -> None:
+    """Nothing leaves yet."""
+
+
+async def _in_turn(send: Send, *messages: Message) -> None:
+    for message in messages:
+        await send(message)
 
 
 _unavailable = PlainTextResponse("This page is not available at the moment.", 503, {"retry-after": "10"})

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from starlette.routing import Router
+from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_middleware import inventory, pages
@@ -59,7 +59,7 @@ class Opening:
             if self.services is None and time.monotonic() >= self._again_at:
                 try:
                     services = await self._open_them()
-                    self.router = Router(routes=[*pages.routes(services), *inventory.routes(services)], redirect_slashes=False)
+                    self.router = Router(routes=_routes(services), redirect_slashes=False)
                     self.services = services
                 except Exception as error:
                     self._again_at = time.monotonic() + RETRY_SECONDS
@@ -91,3 +91,8 @@ class Opening:
         self._counts["services"] += 1
         if self._counts["services"] == 1:
             log.error("%s", what)
+
+
+def _routes(services: Services) -> list[BaseRoute]:
+    """Every page and door of ours."""
+    return [*pages.routes(services), *inventory.routes(services)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,15 +27,18 @@ CACHED_BYTES: Final = 4_000_000
 VERDICT_BYTES: Final = 600  # what a verdict takes beside the header itself
 REMEMBERED_NAMES: Final = 512
 
-COOKIE, SEC_GPC, DO_NOT_TRACK, HOST, PROTO = 1, 2, 3, 4, 5
+COOKIE, SEC_GPC, DO_NOT_TRACK, HOST, PROTO, ACCEPT, DESTINATION = 1, 2, 3, 4, 5, 6, 7
 _SLOTS: Final = {
     b"cookie": COOKIE,
     b"sec-gpc": SEC_GPC,
     b"dnt": DO_NOT_TRACK,
     b"host": HOST,
     b"x-forwarded-proto": PROTO,
+    b"accept": ACCEPT,
+    b"sec-fetch-dest": DESTINATION,
 }
 
+_PAGE_DESTINATIONS: Final = frozenset({b"document", b"iframe", b"frame", b"embed", b"object"})
 _CONSENT: Final = {secure: consent_cookie_name(secure).encode() for secure in (True, False)}
 _VISITOR: Final = {secure: visitor_cookie_name(secure).encode() for secure in (True, False)}
 
@@ -62,18 +64,28 @@ class Reading(msgspec.Struct, frozen=True):
     headers: Headers  # as the site may see them
     host: bytes
     secure: bool
+    document: bool  # the browser wants a page, as far as it can be told
 
 
 class RequestReader:
-    """Reads scopes under one policy. Pure apart from its bounded caches, its counter, and the clock."""
+    """Reads scopes under one policy; pure apart from its bounded caches and the clock.
+
+    `bad_token(reason)` and `undeclared(name, host)` hear of what each newly seen Cookie header holds.
+    """
 
     def __init__(
-        self, policy: PrivacyPolicy, tokens: ConsentTokens, clients: ClientResolver, counts: Counter[str]
+        self,
+        policy: PrivacyPolicy,
+        tokens: ConsentTokens,
+        clients: ClientResolver,
+        bad_token: Callable[[str], None],
+        undeclared: Callable[[bytes, bytes], None],
     ) -> None:
         self._policy = policy
         self._tokens = tokens
         self._clients = clients
-        self._counts = counts
+        self._bad_token = bad_token
+        self._undeclared = undeclared
         self._proxies = TrustedProxies(policy.site.trusted_proxies)
         self._honour_dnt = policy.consent.honour_dnt
         regimes = policy.consent.regimes
@@ -89,7 +101,7 @@ class RequestReader:
             headers = list(headers)
         slots = self._slots
         cookies: list[bytes] = []
-        host = proto = b""
+        host = proto = accept = destination = b""
         gpc: bool | None = None
         dnt = False
         for name, value in headers:
@@ -103,6 +115,10 @@ class RequestReader:
                 cookies.append(value)
             elif slot == HOST:
                 host = value
+            elif slot == ACCEPT:
+                accept = value
+            elif slot == DESTINATION:
+                destination = value
             elif slot == SEC_GPC:
                 gpc = value == b"1" and gpc is not False
             elif slot == PROTO:
@@ -124,10 +140,11 @@ class RequestReader:
             or verdict.generation != self._tokens.generation
             or (verdict.record_id is not None and revoked(verdict.record_id))
         ):
-            verdict = self._judge(key, revoked)
+            verdict = self._judge(key, host, revoked)
         if verdict.stripped:
             headers = self._with_cookie(headers, verdict.cookie)
-        return Reading(verdict, headers, host, secure)
+        document = destination in _PAGE_DESTINATIONS if destination else b"text/html" in accept
+        return Reading(verdict, headers, host, secure, document)
 
     def undecided(self, scope: Scope) -> Reading:
         """The reading of a request that could not be read: nothing is granted, and no cookie reaches the site."""
@@ -135,9 +152,9 @@ class RequestReader:
         decision = resolve(self._policy, None, signals=(GPC,), regime="opt-in")
         secure = scope.get("scheme") in ("https", "wss")
         allowed = decision.required
-        return Reading(Verdict(decision, None, None, (), (), allowed, 0, 0, None), headers, b"", secure)
+        return Reading(Verdict(decision, None, None, (), (), allowed, 0, 0, None), headers, b"", secure, False)
 
-    def _judge(self, key: Key, revoked: Callable[[str], bool]) -> Verdict:
+    def _judge(self, key: Key, host: bytes, revoked: Callable[[str], bool]) -> Verdict:
         """Work a verdict out and keep it."""
         cookie, secure, signals, regime = key
         now = time.time()
@@ -150,7 +167,7 @@ class RequestReader:
                 # Withdrawn elsewhere, by e-mail perhaps. The cookie stays: a newer one may be on its way already.
                 choice = Choice(frozenset(), None, choice.at, choice.fingerprint)
         if trouble:
-            self._counts[f"token {trouble}"] += 1
+            self._bad_token(trouble)
         decision = resolve(self._policy, choice, signals=signals, regime=regime, now=now)
         allowed = decision.granted | decision.required
         rules = self.rules[secure]
@@ -158,6 +175,9 @@ class RequestReader:
         visitor_id = None
         if self._policy.capture.purpose in allowed:
             visitor_id = next(iter(cookie_values(pairs, _VISITOR[secure])), b"").decode("latin-1") or None
+        for name in kept.stripped:
+            if rules.find(name) is None:
+                self._undeclared(name, host)
         verdict = Verdict(
             decision=decision,
             visitor_id=visitor_id,

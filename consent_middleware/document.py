@@ -1,0 +1,254 @@
+"""One HTML page on its way out: CSP, caching and validators of its head; banner and held third parties in its body.
+
+A page differs with the decision of whoever asked for it. So its ETag carries a mark of that decision, the browser asks
+again before it shows a kept copy, and no shared cache may keep one - unless the site is cache-friendly: then the page
+is the same for everyone, and the script in it asks for the decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, MutableMapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from consent_middleware import csp, pages
+from consent_middleware.caching import make_uncached, vary_by
+from consent_middleware.html import HtmlGate
+from consent_middleware.pages.banner import asks
+
+if TYPE_CHECKING:
+    from consent_middleware.decision import Decision
+    from consent_middleware.policy import PrivacyPolicy
+    from consent_middleware.policy_sections import Vendor
+    from consent_middleware.reader import Reading
+    from consent_middleware.services import Services
+
+Scope = MutableMapping[str, Any]
+Headers = Sequence[tuple[bytes, bytes]]
+
+ONCE: Final = "consent-once"  # query parameter: show the third parties of one purpose on this page, this once
+WITHOUT_BODY: Final = frozenset({204, 205, 304})
+PART: Final = 206
+# They describe the bytes that the site made, not those that leave.
+_DIGESTS: Final = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
+_MARK: Final = re.compile(rb'~c([0-9a-f]{8})"$')
+_LANGUAGE: Final = re.compile(rb"<html\b[^>]{0,500}?\slang\s*=\s*[\"']?([A-Za-z-]{2,35})", re.IGNORECASE)
+_CHARSET: Final = re.compile(rb"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
+_FILE_EXTENSIONS: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+
+
+class PageRequest(msgspec.Struct, frozen=True):
+    """What matters of a request that a page answers."""
+
+    decision: Decision
+    allowed: frozenset[str]  # purposes whose third parties may stand in the page
+    reachable: frozenset[str]  # purposes whose third parties the browser may speak to
+    language: str
+    accept_language: bytes
+    referer: bytes
+    return_to: str
+    host: str
+    has_body: bool
+    mark: bytes  # of the ETags of pages made for this decision
+
+
+class Documents:
+    """What the pages of one middleware have in common."""
+
+    def __init__(self, policy: PrivacyPolicy, failed: Callable[[str], None]) -> None:
+        self.policy = policy
+        self.failed = failed
+        self.inserts = policy.site.insert
+        self.friendly = policy.site.cache == "friendly"
+        self.everything = policy.optional_purposes | policy.required_purposes
+        optional_vendors = any(vendor.purpose in policy.optional_purposes for vendor in policy.vendors)
+        # Whether pages, or their CSP, differ from one visitor to the next.
+        self.active = self.inserts or policy.site.csp != "off"
+        self.differ = not self.friendly and (self.inserts or (policy.site.csp == "enforce" and optional_vendors))
+
+    def request(self, scope: Scope, reading: Reading) -> PageRequest:
+        """Read what a page depends on."""
+        found = {name.lower(): value for name, value in reading.headers}
+        decision = reading.verdict.decision
+        host = reading.host.decode("latin-1")
+        query = (scope.get("query_string") or b"").decode("latin-1")
+        path = scope.get("path") or "/"
+        allowed = decision.required if self.friendly else reading.verdict.allowed
+        if ONCE in query and not self.friendly and _came_from_here(found, host):
+            allowed = allowed | (self.policy.optional_purposes & set(parse_qs(query).get(ONCE, ())))
+        accept_language = b"" if self.friendly else found.get(b"accept-language", b"")
+        language = pages.pick_language(self.policy, accept_language, None)
+        return PageRequest(
+            decision=decision,
+            allowed=allowed,
+            reachable=self.everything if self.friendly else allowed,
+            language=language,
+            accept_language=accept_language,
+            referer=found.get(b"referer", b""),
+            return_to=f"{path}?{query}" if query else path,
+            host=host,
+            has_body=scope.get("method") != "HEAD",
+            mark=b"" if self.friendly else _mark(decision, allowed, language, self.policy.fingerprint),
+        )
+
+    def for_site(self, scope: Scope, reading: Reading, page: PageRequest) -> Scope:
+        """What the site sees of a request for a page: an uncompressed one is wanted, under the site's own ETags, and
+        not from a file that the server would send unseen."""
+        if not self.inserts:
+            return {}
+        mark = page.mark
+        changed: list[tuple[bytes, bytes]] = []
+        for name, value in reading.headers:
+            match name.lower():
+                case b"accept-encoding":
+                    continue
+                case b"if-none-match":
+                    value = unmarked(value, mark)
+                    if not value:
+                        continue
+                case b"if-modified-since" if mark:
+                    continue  # a date does not know the decision
+            changed.append((name, value))
+        changed.append((b"accept-encoding", b"identity"))
+        extensions = scope.get("extensions") or {}
+        if extensions.keys() & _FILE_EXTENSIONS:
+            kept = {name: value for name, value in extensions.items() if name not in _FILE_EXTENSIONS}
+            return {"headers": changed, "extensions": kept}
+        return {"headers": changed}
+
+
+class Document:
+    """One page: `head` first, then `body` for each part."""
+
+    def __init__(self, documents: Documents, request: PageRequest, services: Services | None) -> None:
+        self._documents = documents
+        self._request = request
+        self._services = services
+        self._gate: HtmlGate | None = None
+        self._nonce: str | None = None
+        self._page_language: str | None = None
+        self._counted = False
+
+    def head(self, status: int, headers: Headers) -> tuple[Headers, bool]:
+        """The headers that leave, and whether the body will be changed."""
+        documents, request = self._documents, self._request
+        found = {name.lower(): value for name, value in headers}
+        headers = self._with_csp(headers)
+        compressed = found.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity")
+        changes = documents.inserts and status not in WITHOUT_BODY and status != PART and not compressed
+        if compressed and documents.inserts and self._services is not None:
+            self._services.inventory.note("compressed page", request.host)
+        if changes:
+            charset = _CHARSET.search(found.get(b"content-type", b""))
+            self._gate = self._make_gate(charset[1].decode("latin-1") if charset else "")
+            headers = [(name, value) for name, value in headers if name.lower() not in _DIGESTS]
+        if changes or status == 304:
+            headers = marked(headers, request.mark)
+        if documents.differ:
+            names = (b"Cookie", b"Accept-Language") if len(documents.policy.site.languages) > 1 else (b"Cookie",)
+            headers = make_uncached(vary_by(headers, *names))
+        return headers, changes
+
+    def body(self, chunk: bytes, *, last: bool) -> bytes:
+        """The bytes that leave instead of these. When our own code fails, the rest of the page passes as it is."""
+        gate = self._gate
+        if gate is None or not self._request.has_body:
+            return chunk
+        try:
+            if self._page_language is None and (found := _LANGUAGE.search(chunk[:4096])):
+                self._page_language = found[1].decode("ascii")
+            return gate.feed(chunk) + gate.close() if last else gate.feed(chunk)
+        except Exception:
+            self._documents.failed("a page could not be rewritten, and passed as it was")
+            self._gate = None
+            return gate.abandon()
+
+    def _with_csp(self, headers: Headers) -> Headers:
+        documents = self._documents
+        site = [value for name, value in headers if name.lower() == csp.ENFORCE]
+        self._nonce = csp.nonce_of(site)
+        if documents.policy.site.csp == "off":
+            return headers
+        merged = csp.merge(documents.policy, self._request.reachable.__contains__, site, nonce=self._nonce)
+        return [*(pair for pair in headers if pair[0].lower() != csp.ENFORCE), *merged.pairs()]
+
+    def _make_gate(self, encoding: str) -> HtmlGate:
+        documents, request, services = self._documents, self._request, self._services
+        return HtmlGate(
+            policy=documents.policy,
+            allows=request.allowed.__contains__,
+            host=request.host,
+            head=pages.head(services, nonce=self._nonce) if services else b"",
+            body=self._banner if services else b"",
+            placeholder=self._placeholder if services else None,
+            encoding=encoding,
+            nonce=self._nonce,
+            undeclared=services.inventory.blocked_host if services else None,
+        )
+
+    def _language(self) -> str:
+        request = self._request
+        return pages.pick_language(self._documents.policy, request.accept_language, self._page_language)
+
+    def _banner(self) -> bytes:
+        documents, request, services = self._documents, self._request, self._services
+        assert services is not None
+        decision = None if documents.friendly else request.decision
+        language = self._language()
+        if decision is not None and not self._counted and asks(decision):
+            self._counted = True
+            pages.count_impression(services, referer=request.referer, host=request.host, language=language)
+        return pages.banner(services, decision, language=language, return_to=request.return_to, nonce=self._nonce)
+
+    def _placeholder(self, vendor: Vendor, url: str) -> bytes:
+        assert self._services is not None
+        return pages.placeholder(self._services, vendor, language=self._language(), return_to=self._request.return_to)
+
+
+def marked(headers: Headers, mark: bytes) -> Headers:
+    """The headers with the mark inside the ETag."""
+    if not mark:
+        return headers
+    return [
+        (name, value.rstrip()[:-1] + b"~c" + mark + b'"')
+        if name.lower() == b"etag" and value.rstrip().endswith(b'"')
+        else (name, value)
+        for name, value in headers
+    ]
+
+
+def unmarked(if_none_match: bytes, mark: bytes) -> bytes:
+    """The site's own ETags of the kept copies that fit the present decision; the others can't be shown again."""
+    if not mark:
+        return if_none_match
+    kept = []
+    for tag in if_none_match.split(b","):
+        tag = tag.strip()
+        found = _MARK.search(tag)
+        if tag == b"*":
+            kept.append(tag)
+        elif found and found[1] == mark:
+            kept.append(tag[: found.start()] + b'"')
+    return b", ".join(kept)
+
+
+@lru_cache(1024)
+def _mark(decision: Decision, allowed: frozenset[str], language: str, fingerprint: str) -> bytes:
+    shape = (decision.decided, sorted(allowed), decision.regime, decision.signals, language, fingerprint)
+    return hashlib.blake2b(repr(shape).encode(), digest_size=4).hexdigest().encode()
+
+
+def _came_from_here(headers: dict[bytes, bytes], host: str) -> bool:
+    """Whether a page of this site led here: a foreign link can't switch third parties on."""
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin"
+    try:
+        return urlsplit(headers.get(b"referer", b"").decode("latin-1")).netloc.lower() == host.lower() != ""
+    except ValueError:
+        return False
