@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from consent_middleware import csp, pages
 from consent_middleware.caching import make_uncached, vary_by
 from consent_middleware.html import HtmlGate
+from consent_middleware.once import NONE, shown_once
 from consent_middleware.pages.banner import asks
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Any]
 Headers = Sequence[tuple[bytes, bytes]]
 
-ONCE: Final = "consent-once"  # query parameter: show the third parties of one purpose on this page, this once
 WITHOUT_BODY: Final = frozenset({204, 205, 304})
 PART: Final = 206
 # They describe the bytes that the site made, not those that leave.
@@ -47,6 +46,7 @@ class PageRequest(msgspec.Struct, frozen=True):
 
     decision: Decision
     allowed: frozenset[str]  # purposes whose third parties may stand in the page
+    once: frozenset[str]  # third parties that may stand in it this time only
     reachable: frozenset[str]  # purposes whose third parties the browser may speak to
     language: str
     accept_language: bytes
@@ -79,13 +79,13 @@ class Documents:
         query = (scope.get("query_string") or b"").decode("latin-1")
         path = scope.get("path") or "/"
         allowed = decision.required if self.friendly else reading.verdict.allowed
-        if ONCE in query and not self.friendly and _came_from_here(found, host):
-            allowed = allowed | (self.policy.optional_purposes & set(parse_qs(query).get(ONCE, ())))
+        once = NONE if self.friendly else shown_once(self.policy, scope.get("query_string") or b"", reading.headers)
         accept_language = b"" if self.friendly else found.get(b"accept-language", b"")
         language = pages.pick_language(self.policy, accept_language, None)
         return PageRequest(
             decision=decision,
             allowed=allowed,
+            once=once,
             reachable=self.everything if self.friendly else allowed,
             language=language,
             accept_language=accept_language,
@@ -93,7 +93,7 @@ class Documents:
             return_to=f"{path}?{query}" if query else path,
             host=host,
             has_body=scope.get("method") != "HEAD",
-            mark=b"" if self.friendly else _mark(decision, allowed, language, self.policy.fingerprint),
+            mark=b"" if self.friendly else _mark(decision, once, language, self.policy.fingerprint),
         )
 
     def for_site(self, scope: Scope, reading: Reading, page: PageRequest) -> Scope:
@@ -174,7 +174,7 @@ class Document:
         self._nonce = csp.nonce_of(site)
         if documents.policy.site.csp == "off":
             return headers
-        merged = csp.merge(documents.policy, self._request.reachable.__contains__, site, nonce=self._nonce)
+        merged = csp.merge(documents.policy, self._request.reachable.__contains__, site, once=self._request.once)
         return [*(pair for pair in headers if pair[0].lower() != csp.ENFORCE), *merged.pairs()]
 
     def _make_gate(self, encoding: str) -> HtmlGate:
@@ -188,6 +188,7 @@ class Document:
             placeholder=self._placeholder if services else None,
             encoding=encoding,
             nonce=self._nonce,
+            once=request.once,
             undeclared=services.inventory.blocked_host if services else None,
         )
 
@@ -238,17 +239,14 @@ def unmarked(if_none_match: bytes, mark: bytes) -> bytes:
 
 
 @lru_cache(1024)
-def _mark(decision: Decision, allowed: frozenset[str], language: str, fingerprint: str) -> bytes:
-    shape = (decision.decided, sorted(allowed), decision.regime, decision.signals, language, fingerprint)
+def _mark(decision: Decision, once: frozenset[str], language: str, fingerprint: str) -> bytes:
+    shape = (
+        decision.decided,
+        sorted(decision.granted),
+        sorted(once),
+        decision.regime,
+        decision.signals,
+        language,
+        fingerprint,
+    )
     return hashlib.blake2b(repr(shape).encode(), digest_size=4).hexdigest().encode()
-
-
-def _came_from_here(headers: dict[bytes, bytes], host: str) -> bool:
-    """Whether a page of this site led here: a foreign link can't switch third parties on."""
-    site = headers.get(b"sec-fetch-site")
-    if site is not None:
-        return site == b"same-origin"
-    try:
-        return urlsplit(headers.get(b"referer", b"").decode("latin-1")).netloc.lower() == host.lower() != ""
-    except ValueError:
-        return False
