@@ -1,0 +1,139 @@
+"""`consent check`: the policy file by itself, against what a live site was caught doing, or against a visit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.inventory import COOKIE, HOST, NOTE, STORAGE, Seen, is_declared, read_inventory
+from consent_middleware.lazy import UserError
+from consent_middleware.policy import PolicyError, PrivacyPolicy
+from consent_middleware.sighting import Sighting, Surprise, surprises
+from consent_middleware.vendors import VendorIndex
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a check found. `ok` is what the exit code says."""
+
+    policy: str
+    fingerprint: str
+    ok: bool
+    warnings: tuple[str, ...]
+    live: list[Seen] | None = None
+    before_a_choice: list[Surprise] | None = None
+    after_accepting: list[Surprise] | None = None
+    pages: tuple[str, ...] = ()
+
+
+@click.command()
+@click.argument("url", required=False)
+@policy_option
+@data_dir_option
+@click.option("--live", is_flag=True, help="Also list what the running site did that the file does not declare.")
+@click.option("--pages", type=click.IntRange(1, 100), default=5, show_default=True, help="Pages of the site to visit.")
+@click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
+@format_option("text", "json")
+def check(
+    url: str | None, policy_path: Path, data_dir: Path, live: bool, pages: int, strict: bool, format_: str
+) -> int:
+    """Check the policy file; with --live or URL also the site.
+
+    URL is visited with Chromium twice, before a choice and after accepting everything; each cookie, storage key and
+    third party is compared with the file. Exit 0: nothing found. 1: the file is wrong, or the site does what the file
+    does not say. 2: the check could not run.
+    """
+    policy = _load(policy_path)
+    if policy is None:
+        return 1
+    seen = _undeclared(policy, read_inventory(data_dir)) if live else None
+    before = after = None
+    visited: tuple[str, ...] = ()
+    if url is not None:
+        before_sighting, after_sighting = _visit(policy, url, pages)
+        visited = before_sighting.pages
+        before = surprises(policy, before_sighting, policy.required_purposes)
+        if after_sighting is not None:
+            everything = policy.required_purposes | policy.optional_purposes
+            after = [found for found in surprises(policy, after_sighting, everything) if found not in before]
+    ok = not (seen and any(entry.kind != NOTE for entry in seen)) and not before and not after
+    report = Report(
+        policy=str(policy_path),
+        fingerprint=policy.fingerprint,
+        ok=ok and not (strict and policy.warnings),
+        warnings=policy.warnings,
+        live=seen,
+        before_a_choice=before,
+        after_accepting=after,
+        pages=visited,
+    )
+    if format_ == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        _print(report, policy, asked_for_visit=url is not None)
+    return 0 if report.ok else 1
+
+
+def _load(path: Path) -> PrivacyPolicy | None:
+    try:
+        return PrivacyPolicy.load(path)
+    except PolicyError as error:
+        if not path.is_file():
+            raise UserError(str(error)) from None
+        click.echo(f"error: {error}", err=True)
+        return None
+
+
+def _undeclared(policy: PrivacyPolicy, inventory: list[Seen]) -> list[Seen]:
+    """The inventory, less what the file has come to declare since."""
+    index = VendorIndex.of(policy)
+    return [
+        entry
+        for entry in inventory
+        if not (
+            (entry.kind == COOKIE and is_declared(policy, entry.name, "http"))
+            or (entry.kind == STORAGE and is_declared(policy, entry.name, entry.where))
+            or (entry.kind == HOST and (index.find(entry.name) is not None or index.is_own(entry.name)))
+        )
+    ]
+
+
+def _visit(policy: PrivacyPolicy, url: str, pages: int) -> tuple[Sighting, Sighting | None]:
+    from consent_middleware.browsing import browser_context, start_url
+
+    address = start_url(url)
+    with browser_context() as visitor:
+        before = visitor.look(address, pages=pages)
+        accepted = visitor.accept_all(address, policy.site.prefix)
+        return before, visitor.look(address, pages=pages) if accepted else None
+
+
+def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> None:
+    from consent_middleware.known_parties import known_party
+
+    click.echo(
+        f"{report.policy}: revision {policy.revision}, {len(policy.purposes)} purposes, {len(policy.cookies)} cookies, "
+        f"{len(policy.vendors)} vendors, fingerprint {report.fingerprint}"
+    )
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}")
+    for entry in report.live or ():
+        party = known_party(entry.name) if entry.kind == HOST else None
+        who = f" ({party.name}, {party.category})" if party else ""
+        where = f" [{entry.where}]" if entry.where else ""
+        label = entry.kind if entry.kind == NOTE else f"undeclared {entry.kind}"
+        click.echo(f"{label}: {entry.name}{who}{where}, {entry.count} times, last on {entry.last}")
+    for title, found in (("before a choice", report.before_a_choice), ("after accepting", report.after_accepting)):
+        for surprise in found or ():
+            party = known_party(surprise.name) if surprise.kind == HOST else None
+            who = f" ({party.name}, {party.category})" if party and not surprise.where else ""
+            where = f" of {surprise.where}" if surprise.where else ""
+            click.echo(f"{title}: {surprise.kind} {surprise.name}{where}{who} {surprise.reason}")
+    if asked_for_visit:
+        click.echo(f"visited {len(report.pages)} page(s)")
+        if report.after_accepting is None:
+            click.echo("warning: the site has no consent page, so nothing was accepted: one visit was compared")
+    if report.ok:
+        click.echo("nothing found" if (asked_for_visit or report.live is not None) else "the file is in order")
