@@ -29,7 +29,14 @@ class Table(Struct, frozen=True, tag="table"):
     code: int = -1
 
 
-Block = Paragraph | Bullets | Table | Link
+class Facts(Struct, frozen=True, tag="facts"):
+    """What is to be known about one thing: pairs of a label and a text."""
+
+    caption: str
+    pairs: tuple[tuple[str, str], ...]
+
+
+Block = Paragraph | Bullets | Table | Facts | Link
 
 
 class Part(Struct, frozen=True):
@@ -67,6 +74,9 @@ def _block(block: Block) -> list[str]:
             return [f"[{_plain(text)}]({href})"]
         case Bullets(items):
             return [f"- {_plain(item)}" for item in items]
+        case Facts(caption, pairs):
+            lines = [f"- {_plain(label)}: {_plain(text)}" for label, text in pairs]
+            return [f"**{_plain(caption)}**", "", *lines] if caption else lines
         case Table(caption, columns, rows, code):
             body = [
                 _row([f"`{cell}`" if n == code and cell else _plain(cell) for n, cell in enumerate(row)])

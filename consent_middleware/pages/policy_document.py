@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consent_middleware.pages.document import Block, Bullets, Document, Link, Paragraph, Part, Table
+from consent_middleware.pages.document import Block, Bullets, Document, Facts, Link, Paragraph, Part, Table
 from consent_middleware.pages.purposes import (
     basis_name,
     cookie_lines,
@@ -58,9 +58,9 @@ def responsible(policy: PrivacyPolicy, t: Words) -> Part:
         (t("Data protection officer"), controller.data_protection_officer),
         (t("Registration"), controller.registration),
     ]
-    items = tuple(f"{label}: {value}" for label, value in lines if value)
+    pairs = tuple((label, value) for label, value in lines if value)
     blocks: list[Block] = [Paragraph(t("%(name)s is responsible for this site.", name=controller.name))]
-    return Part("responsible", t("Who is responsible"), (*blocks, Bullets(items)) if items else tuple(blocks))
+    return Part("responsible", t("Who is responsible"), (*blocks, Facts("", pairs)) if pairs else tuple(blocks))
 
 
 def visit(policy: PrivacyPolicy, t: Words) -> Part:
@@ -126,8 +126,8 @@ def other_data(policy: PrivacyPolicy, t: Words) -> Part | None:
             (t("Who receives it"), ", ".join(data.recipients)),
             (t("What does not work without it"), say(data.without_it)),
         ]
-        rows = tuple((label, value) for label, value in lines if value)
-        blocks.append(Table(say(data.name) or say(data.purpose), (t("Question"), t("Answer")), rows))
+        pairs = tuple((label, value) for label, value in lines if value)
+        blocks.append(Facts(say(data.name) or say(data.purpose), pairs))
         if data.statutory:
             blocks.append(Paragraph(t("This data is needed by law or for the service itself.")))
     return Part("data", t("What else we process"), tuple(blocks))
@@ -169,16 +169,14 @@ def cookies(policy: PrivacyPolicy, t: Words) -> Part:
 
 def retention(policy: PrivacyPolicy, t: Words) -> Part:
     kept = policy.retention
-    rows = (
+    pairs = (
         (t("Single visits"), t.span(kept.raw_days, "day")),
         (t("Totals"), t.span(kept.cells_months, "month")),
         (t("Records of consent"), t.span(kept.consent_record_years, "year")),
         (t("Requests about your rights"), t.span(kept.requests_years, "year")),
         (t("The list of what was shared with whom"), t.span(kept.disclosures_years, "year")),
     )
-    return Part(
-        "retention", t("How long we keep it"), (Table(t("How long we keep it"), (t("What"), t("Kept for")), rows),)
-    )
+    return Part("retention", t("How long we keep it"), (Facts("", pairs),))
 
 
 def statistics(policy: PrivacyPolicy, t: Words) -> Part:

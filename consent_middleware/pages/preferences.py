@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 METHODS = {"banner": "banner", "preferences": "preferences", "control": "preferences", "placeholder": "banner"}
 
 
-def purposes_html(policy: PrivacyPolicy, language: str, regime: str, granted: frozenset[str]) -> Markup:
-    """The cards of all purposes, ticked as `granted` says."""
+# Stands between the introduction and the cards, where the page tells what is chosen at present.
+SLOT = "\x02"
 
-    def draw() -> Markup:
+
+def purposes_html(policy: PrivacyPolicy, language: str, regime: str, granted: frozenset[str]) -> str:
+    """Introduction and the cards of all purposes, ticked as `granted` says, with SLOT between them."""
+
+    def draw() -> str:
         t = words_for(policy, language)
         cards = purpose_cards(policy, t)
-        return Markup(render("purposes.html", policy, t, cards=cards, granted=granted, regime=regime))
+        return render("purposes.html", policy, t, cards=cards, granted=granted, regime=regime, slot=SLOT)
 
     return remembered(policy, ("purposes", language, regime, granted), draw)
 
@@ -43,7 +47,7 @@ def shown(policy: PrivacyPolicy, language: str, regime: str, source: str) -> byt
     """Exactly what stood before the visitor when the choice was made, without anything personal."""
     if source in {"banner", "placeholder"}:
         return notice(policy, language, regime)
-    return purposes_html(policy, language, regime, frozenset()).encode()
+    return purposes_html(policy, language, regime, frozenset()).replace(SLOT, "").encode()
 
 
 async def show(
@@ -65,6 +69,7 @@ async def show(
             receipt = f"{policy.site.prefix}/receipt?once={quote(once)}"
     granted = decision.granted & policy.optional_purposes
     at = dt.datetime.fromtimestamp(decision.at, dt.UTC).date() if decision.decided and decision.at else None
+    introduction, _, cards = purposes_html(policy, language, decision.regime, granted).partition(SLOT)
     return page(
         services,
         request,
@@ -72,7 +77,8 @@ async def show(
         status=status,
         message=message,
         receipt=receipt,
-        purposes=purposes_html(policy, language, decision.regime, granted),
+        before_cards=Markup(introduction),
+        cards=Markup(cards),
         granted=granted,
         at=at,
         end=at + dt.timedelta(days=policy.consent.lifetime_days) if at else None,

@@ -44,8 +44,7 @@
   const activate = (within = doc) => {
     for (const template of within.querySelectorAll("template[data-purpose]")) {
       if (!allowed.has(template.dataset.purpose)) continue;
-      const shown = template.previousElementSibling;
-      if (shown && shown.classList.contains("consent-placeholder")) shown.remove();
+      for (const beside of [template.previousElementSibling, template.nextElementSibling]) if (beside && beside.matches(".consent-placeholder")) beside.remove();
       template.replaceWith(doc.importNode(template.content, true));
     }
   };
@@ -69,7 +68,7 @@
   function gtag() { (window.dataLayer = window.dataLayer || []).push(arguments); }
   const signal = () => {
     const update = {};
-    for (const id in google) for (const name of google[id]) update[name] = allowed.has(id) ? "granted" : update[name] || "denied";
+    for (const id in google) for (const name of google[id]) update[name] = allowed.has(id) && update[name] !== "denied" ? "granted" : "denied";
     if (Object.keys(update).length) gtag("consent", "update", update);
   };
   const tell = (withdrawn) => {
