@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from consent_middleware.pages.revisions import today
+
 if TYPE_CHECKING:
     from consent_middleware.services import Services
 
@@ -21,4 +23,4 @@ def count_impression(services: Services, *, referer: bytes | None, host: str, la
             came_from = ""
         if came_from == host.lower():
             return
-    services.ledger.count("shown", language)
+    services.ledger.count("shown", language, today().isoformat())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def one_time_link(services: Services, record_id: str) -> str:
 
 async def receipt(services: Services, request: Request) -> Response:
     """The record as JSON-LD, or 404 with an explanation: a refusal is kept without an identifier and has no receipt."""
-    from consent_middleware.receipts import receipt_for
+    from consent_middleware.receipts import RECEIPT_TYPE, NoRecord
+    from consent_middleware.receipts import receipt as signed_receipt
 
     record_id = request.scope["consent"].record_id
     if once := request.query_params.get("once"):
@@ -42,11 +44,14 @@ async def receipt(services: Services, request: Request) -> Response:
             record_id = _serializer(services).loads(once, max_age=ONCE_SECONDS)
         except BadData:
             record_id = None
-    document = await receipt_for(services, record_id) if record_id else None
+    document = None
+    if record_id:
+        with contextlib.suppress(NoRecord):
+            document = await signed_receipt(services.ledger, record_id)
     if document is not None:
         return Response(
             document,
-            media_type="application/ld+json",
+            media_type=RECEIPT_TYPE,
             headers={
                 "content-disposition": 'attachment; filename="consent-receipt.jsonld"',
                 "cache-control": "no-store",

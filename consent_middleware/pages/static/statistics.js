@@ -5,7 +5,7 @@
   const now = () => performance.now();
   const send = (name, more) => {
     if (!on) return;
-    const body = JSON.stringify({ name, url: page, screen: screen.width + "x" + screen.height, ...more });
+    const body = JSON.stringify({ name, url: page, width: innerWidth, ...more });
     fetch(to, { method: "POST", keepalive: true, headers: { "content-type": "application/json" }, body }).catch(() => {});
   };
   // Engaged is whoever has the page visible and in focus.
@@ -20,7 +20,7 @@
   const flush = () => {
     clock();
     const spent = Math.round(engaged);
-    if (spent >= 500) { send("engagement", { engagement_ms: spent, scroll: depth }); engaged = 0; }
+    if (spent >= 500) { send("engagement", { engagement_time: spent, scroll_depth: depth }); engaged = 0; }
   };
   const moved = () => setTimeout(() => {
     if (location.href.split("#")[0] === page.split("#")[0]) return;
