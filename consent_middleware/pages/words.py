@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from consent_middleware.pages.catalogue import load_catalogue
 from consent_middleware.pages.languages import catalogue_code, direction
 from consent_middleware.pages.memory import remembered
+from consent_middleware.policy_checks import SECONDS, lifetime_seconds
 
 if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
@@ -43,11 +44,7 @@ class Words:
         return _patterns()[catalogue_code(self.language)][day.month - 1].format(d=day.day, y=day.year)
 
     def span(self, amount: int, unit: str) -> str:
-        """ "13 months" in this language; `unit` is one of minute, hour, day, week, month, year (or second)."""
-        if unit == "second":
-            amount, unit = -(-amount // 60), "minute"
-        elif unit == "week":
-            amount, unit = amount * 7, "day"
+        """ "13 months" in this language; `unit` is one of minute, hour, day, month, year."""
         match unit:
             case "minute":
                 return self.several("%(n)s minute", "%(n)s minutes", amount)
@@ -60,12 +57,13 @@ class Words:
             case _:
                 return self.several("%(n)s year", "%(n)s years", amount)
 
-    def lifetime(self, text: str) -> str:
-        """A cookie's lifetime as the policy file writes it ("session", "13 months") in this language."""
-        amount, _, unit = text.strip().lower().partition(" ")
-        if not amount.isdigit():
+    def lifetime(self, lifetime: str | int) -> str:
+        """A cookie's lifetime as the policy file writes it, in the largest unit that measures it exactly."""
+        seconds = lifetime_seconds(lifetime)
+        if seconds is None:
             return self("until you close the browser")
-        return self.span(int(amount), unit.strip().removesuffix("s"))
+        unit = next((unit for unit in ("year", "month", "day", "hour") if seconds % SECONDS[unit] == 0), "minute")
+        return self.span(-(-seconds // SECONDS[unit]), unit)
 
 
 @functools.cache
