@@ -186,9 +186,10 @@ class Chain:
         return not wrong
 
     def show_ledger(self) -> None:
-        written = csv.DictReader(io.StringIO(self.command("consent ledger export", "--format", "csv")))
-        rows = [[value[:44] for value in row.values()] for row in written]
-        show.table(self.console, written.fieldnames or [], rows)
+        entries = csv.DictReader(io.StringIO(self.command("consent ledger export", "--format", "csv")))
+        shown = ("event", "at", "record_id", "granted", "denied", "method", "language", "notice")
+        rows = [[entry[name][:16] if name == "notice" else entry[name] for name in shown] for entry in entries]
+        show.table(self.console, shown, rows)
         self.console.print(self.command("consent ledger verify"))
 
     def show_release(self) -> None:

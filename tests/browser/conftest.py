@@ -15,6 +15,7 @@ from examples.demo.chain import POLICY
 from examples.demo.processes import Processes, answers, free_port
 from examples.demo.visitors import CHROMIUM_ARGUMENTS, ORDINARY_BROWSER, find_chromium
 
+APP = "examples.law_group.app:app"
 Change = Callable[[str], str]
 
 
@@ -30,7 +31,10 @@ class RunningSite(NamedTuple):
 
 @pytest.fixture(scope="module")
 def run_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningSite]]:
-    """Starts further sites: `run_site(change)` with `change` applied to the text of the policy file."""
+    """Starts sites: `change` is applied to the text of the policy file; `like` shares another's data folder and secret.
+
+    Cookies ignore ports, so a browser takes two of them for one site whose policy has changed.
+    """
     with Processes(tmp_path_factory.mktemp("logs")) as processes:
 
         def run(
@@ -42,13 +46,13 @@ def run_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
             policy_path = tmp_path_factory.mktemp("policy") / "privacy.toml"
             policy_path.write_text(change(text), encoding="utf-8")
             environment = {
-                "CONSENT_SECRET_KEYS": secrets.token_urlsafe(32),
+                "CONSENT_SECRET_KEYS": secret,
                 "CONSENT_DATA_DIR": str(folder),
                 "LAW_GROUP_POLICY": str(policy_path),
                 "LAW_GROUP_PARTNER": f"http://127.0.0.1:{partner_port}",
             }
             for name, target, number in (
-                (f"site {port}", f"examples.law_group.app:{application}", port),
+                (f"site {port}", module, port),
                 (f"third party {partner_port}", "examples.law_group.third_party:app", partner_port),
             ):
                 arguments = ("-m", "uvicorn", target, "--host", "127.0.0.1", "--port", str(number))
