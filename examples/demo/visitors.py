@@ -69,6 +69,8 @@ class ChromiumVisitor:
         button = self.page.locator(f'button[name="choice"][value="{choice}"]:visible').first
         with self.page.expect_response(lambda answer: answer.request.method == "POST"):
             button.click()
+        # The page loads itself again when its own policy blocked what was just granted.
+        self.page.wait_for_timeout(300)
         self.page.wait_for_load_state("networkidle")
 
     def cookies(self) -> list[HeldCookie]:

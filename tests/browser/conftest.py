@@ -37,11 +37,11 @@ def run_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     """
     with Processes(tmp_path_factory.mktemp("logs")) as processes:
 
-        def run(
-            change: Change = lambda text: text, data_dir: Path | None = None, application: str = "app"
-        ) -> RunningSite:
-            folder = data_dir or tmp_path_factory.mktemp("data")
-            port, partner_port = free_port(0), free_port(0)
+        def run(change: Change = lambda text: text, like: RunningSite | None = None, module: str = APP) -> RunningSite:
+            folder = like.data_dir if like else tmp_path_factory.mktemp("data")
+            secret = like.environment["CONSENT_SECRET_KEYS"] if like else secrets.token_urlsafe(32)
+            port = free_port(0)
+            partner_port = int(like.partner.rpartition(":")[2]) if like else free_port(0)
             text = POLICY.read_text(encoding="utf-8").replace("127.0.0.1:8001", f"127.0.0.1:{partner_port}")
             policy_path = tmp_path_factory.mktemp("policy") / "privacy.toml"
             policy_path.write_text(change(text), encoding="utf-8")
@@ -51,10 +51,10 @@ def run_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
                 "LAW_GROUP_POLICY": str(policy_path),
                 "LAW_GROUP_PARTNER": f"http://127.0.0.1:{partner_port}",
             }
-            for name, target, number in (
-                (f"site {port}", module, port),
-                (f"third party {partner_port}", "examples.law_group.third_party:app", partner_port),
-            ):
+            servers = [(f"site {port}", module, port)]
+            if like is None:
+                servers.append((f"third party {partner_port}", "examples.law_group.third_party:app", partner_port))
+            for name, target, number in servers:
                 arguments = ("-m", "uvicorn", target, "--host", "127.0.0.1", "--port", str(number))
                 processes.start(name, *arguments, environment=environment)
                 path = "/tag.js" if name.startswith("third") else "/static/site.css"

@@ -33,4 +33,10 @@ def choose(page: Any, choice: str) -> None:
     button = page.locator(f'button[name="choice"][value="{choice}"]:visible').first
     with page.expect_response(lambda answer: answer.request.method == "POST"):
         button.click()
+    settle(page)
+
+
+def settle(page: Any) -> None:
+    """Wait out the reload that follows a choice where the page's own policy blocks what was just granted."""
+    page.wait_for_timeout(300)
     page.wait_for_load_state("networkidle")

@@ -128,7 +128,7 @@ def test_row_20_no_address_and_no_user_agent_in_the_proof(run_site: Any, new_con
     choose(page, "accept")
     page.goto(behind_proxy.url + "/_consent/")
     choose(page, "reject")
-    proof = b"".join(path.read_bytes() for path in (behind_proxy.data_dir / "ledger").iterdir())
+    proof = b"".join(path.read_bytes() for path in (behind_proxy.data_dir / "ledger").rglob("*") if path.is_file())
     assert b"withdrawn" in proof
     assert b"203.0.113" not in proof
     assert b"Unmistakable" not in proof
