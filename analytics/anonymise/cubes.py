@@ -78,9 +78,9 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "browser": Dimension("browser", "visit", domains.BROWSERS),
     "os": Dimension("os", "visit", domains.SYSTEMS),
     "device": Dimension("device", "visit", domains.DEVICES),
-    "weekday-hour": Dimension("weekday_hour", "hit", domains.WEEKDAY_HOURS),
+    "weekday-hour": Dimension("hour", "hit", domains.WEEKDAY_HOURS),
     "visit-length": Dimension("visit_length", "visit", domains.VISIT_LENGTHS),
-    "event": Dimension("event_name", "hit", skip_empty=True),
+    "event": Dimension("event", "hit", skip_empty=True),
 }
 
 ONE = (1.0, 1.0, 1.0)

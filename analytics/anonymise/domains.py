@@ -19,21 +19,17 @@ WEEKDAY_HOURS = tuple(f"{day}-{hour:02d}" for day in WEEKDAYS for hour in range(
 VISIT_LENGTH_EDGES = (1, 10, 30, 60, 180, 600, 1800)
 VISIT_LENGTHS = ("0s", "1-9s", "10-29s", "30-59s", "1-2m", "3-9m", "10-29m", "30m+")
 
-DEVICES = ("desktop", "mobile", "tablet", "tv", "other", NONE, OTHER)
+DEVICES = ("desktop", "mobile", "tablet", "other", NONE, OTHER)
 CHANNELS = (
-    "direct",
-    "organic-search",
-    "paid-search",
-    "organic-social",
-    "paid-social",
-    "email",
-    "referral",
-    "ai-assistant",
-    "campaign",
-    "display",
-    "video",
-    "affiliate",
-    "internal",
+    "Direct",
+    "Organic Search",
+    "Paid Search",
+    "Organic Social",
+    "Paid Social",
+    "Paid Other",
+    "Email",
+    "AI Assistant",
+    "Referral",
     NONE,
     OTHER,
 )

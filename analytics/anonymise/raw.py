@@ -1,22 +1,28 @@
 """RawPeriod: the consented rows of one closed period, and the bounded sums that may be measured from them.
 
-What leaves `sums` and `retention` is exact: it goes into the noise of `mechanism` and nowhere else.
+What leaves `sums` is exact: it goes into the noise of `mechanism` and nowhere else. Long periods are worked through in
+buckets of visitors, so that memory does not grow with the period; every bound is one visitor's, so sums just add up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from analytics.anonymise import domains
-from analytics.anonymise.bounds import KEPT, SEEN
+from analytics.anonymise.bounds import KEPT, SEEN, Measurement, Plan
 from analytics.anonymise.cubes import DIMENSIONS, MAX_KEYS, METRICS, Cube, Known
-from analytics.anonymise.periods import Period
+
+ROWS_IN_A_BUCKET = 1_500_000
+MAX_BUCKETS = 1000
+
+# The keys that `cube_retention.sql` adds; no word's hash is so small.
+_PARTS = {0: KEPT, 1: SEEN}
+
+Sums = dict[str, dict[str, int]]
 
 
 class Engine(Protocol):
@@ -31,96 +37,121 @@ def _sql(name: str) -> str:
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
-def _statement(name: str) -> str:
-    return _sql(name).replace("$contributions", _sql("contributions"))
+def _statement(name: str, rows: str) -> str:
+    return _sql(name).replace("$contributions", _sql("contributions")).replace("$rows", _sql(f"rows_{rows}"))
 
 
 class RawPeriod:
-    """Rows of a site in a period, prepared in the engine's memory. Use as a context: leaving drops them."""
+    """The rows that a plan may measure."""
 
-    def __init__(self, store: Engine, site: str, period: Period) -> None:
-        self.site, self.period = site, period
+    def __init__(self, store: Engine, plan: Plan, *, rows_in_a_bucket: int = ROWS_IN_A_BUCKET) -> None:
         self._store = store
+        self._plan = plan
+        self._rows_in_a_bucket = rows_in_a_bucket
         # Which keys of a visitor are kept must not be foreseeable: the salt lives as long as this object.
         self._salt = secrets.token_hex(16)
         token = secrets.token_hex(6)
-        self._tables = {name: f"seal_{name}_{token}" for name in ("hits", "visits", "joined")}
-        self._made: set[str] = set()
-
-    def __enter__(self) -> RawPeriod:
-        window = {"site": self.site, "from": _stamp(self.period.start), "to": _stamp(self.period.end)}
-        try:
-            self._make("hits", window)
-            self._make("visits", {})
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        for name in list(self._made):
-            with contextlib.suppress(KeyError):
-                self._store.command("DROP TABLE IF EXISTS {name:Identifier}", {"name": self._tables[name]})
-                self._made.discard(name)
-
-    def sums(self, cube: Cube, bounds: Mapping[str, int]) -> dict[str, dict[str, int]]:
-        """metric -> key -> clipped sum in sixteenths, for every metric in `bounds` (squared, in sixteenths)."""
-        ordered = [bounds.get(metric, 0) for metric in METRICS]
-        rows = self._store.query(_statement("cube"), {**self._parameters(cube), "bounds": ordered})
-        sums: dict[str, dict[str, int]] = {metric: {} for metric in bounds}
-        for key, amounts in rows:
-            for metric, amount in zip(METRICS, amounts, strict=True):
-                if metric in sums:
-                    sums[metric][key] = int(amount)
-        return sums
-
-    def retention(
-        self, cube: Cube, bounds: Mapping[str, int], retention: Mapping[str, int]
-    ) -> dict[str, dict[str, int]]:
-        """metric -> {kept, seen}: what clipping left and what there was, bounded by `retention` per visitor."""
-        parameters = {
-            **self._parameters(cube),
-            "bounds": [bounds.get(metric, 0) for metric in METRICS],
-            "retention_bounds": [retention.get(metric, 0) for metric in METRICS],
+        self._tables = {name: f"seal_{name}_{token}" for name in ("hits", "visits", "profiles")}
+        self._window = {
+            "site": plan.site,
+            "from": plan.period.start.strftime("%Y-%m-%d %H:%M:%S.000"),
+            "to": plan.period.end.strftime("%Y-%m-%d %H:%M:%S.000"),
         }
-        ((kept, seen),) = self._store.query(_statement("retention"), parameters)
-        none = [0] * len(METRICS)
-        pairs = zip(METRICS, kept or none, seen or none, strict=True)
-        return {metric: {KEPT: int(k), SEEN: int(s)} for metric, k, s in pairs if metric in retention}
 
-    def _parameters(self, cube: Cube) -> dict[str, Any]:
+    def sums(self) -> Sums:
+        """Label of each measurement of the plan -> key -> bounded sum in sixteenths."""
+        totals: Sums = {measurement.label: {} for measurement in self._plan.measurements}
+        try:
+            self._make("profiles", {})
+            words = self._words()
+            buckets = self._buckets()
+            for bucket in range(buckets):
+                self._make("hits", {"buckets": buckets, "bucket": bucket, "hours": list(domains.WEEKDAY_HOURS)})
+                lengths = {"lengths": list(domains.VISIT_LENGTHS), "edges": list(domains.VISIT_LENGTH_EDGES)}
+                self._make("visits", lengths)
+                for cube in self._plan.cubes:
+                    asked = [m for m in self._plan.measurements if m.cube == cube.name]
+                    for label, key, amount in self._measured(cube, asked, words):
+                        totals[label][key] = totals[label].get(key, 0) + amount
+        finally:
+            for name in self._tables:
+                self._drop(name)
+        return totals
+
+    def _measured(
+        self, cube: Cube, asked: list[Measurement], words: Mapping[int, str]
+    ) -> Iterable[tuple[str, str, int]]:
+        rows, parameters = self._parameters(cube)
+        bounds = {m.metric: m.bound_squared for m in asked if m.kind != "retention"}
+        retention = {m.metric.removesuffix("-retention"): m.bound_squared for m in asked if m.kind == "retention"}
+        for number, metric in enumerate(METRICS, 1):
+            parameters |= {f"bound_{number}": bounds.get(metric, 0), f"retained_{number}": retention.get(metric, 0)}
+        names = {**words, **self._pairs(rows, parameters, words)} if len(cube.columns) == 2 else words
+        statement = _statement("cube_retention" if retention else "cube", rows)
+        for key, *amounts in self._store.query(statement, parameters):
+            part = _PARTS.get(key)
+            name = "" if part or not cube.columns else names[key]
+            for metric, amount in zip(METRICS, amounts, strict=True):
+                if part and metric in retention:
+                    yield f"{cube.name}/{metric}-retention", part, int(amount)
+                elif not part and metric in bounds:
+                    yield f"{cube.name}/{metric}", name, int(amount)
+
+    def _parameters(self, cube: Cube) -> tuple[str, dict[str, Any]]:
+        """Which rows the cube counts, and the parameters of its statement."""
         dimensions = [DIMENSIONS[column] for column in cube.columns]
-        levels = {dimension.level for dimension in dimensions}
-        hit_level = "hit" in levels
-        rows = "visits" if not hit_level else "joined" if "visit" in levels or "bounces" in cube.metrics else "hits"
-        if rows == "joined" and "joined" not in self._made:
-            self._make("joined", {})
-        parameters: dict[str, Any] = {"rows": self._tables[rows], "max_keys": MAX_KEYS, "salt": self._salt}
+        levels = {dimension.level for dimension in dimensions} or {"visit"}
+        of_visits = {"visits", "bounces"} & set(cube.metrics)
+        rows = "visits" if levels == {"visit"} else "hits" if levels == {"hit"} and not of_visits else "joined"
+        parameters: dict[str, Any] = {**self._tables, "max_keys": MAX_KEYS, "salt": self._salt}
         for number, place in enumerate(("first", "second")):
             dimension = dimensions[number] if number < len(dimensions) else None
-            # With two known columns each is mapped by itself; a single one by the cube's own list.
+            # Of two columns each is mapped to its own domain first; a single one to the cube's list at once.
             known = dimension.known if dimension and len(dimensions) == 2 else ()
             parameters |= {
                 place: dimension.column if dimension else "nothing",
-                f"empty_{place}": domains.NONE if dimension and not dimension.skip_empty else "",
                 f"skip_{place}": int(dimension is not None and dimension.skip_empty),
-                f"known_{place}": list(known) or [""],
+                f"known_{place}": [_stored(word) for word in known] or [""],
                 f"closed_{place}": int(bool(known)),
             }
-        keys = list(cube.keys.keys) if isinstance(cube.keys, Known) else []
-        return parameters | {
-            "separator": domains.SEPARATOR if len(dimensions) == 2 else "",
-            "known": keys or [""],
-            "closed": int(bool(keys)),
+        keys = cube.keys.keys if isinstance(cube.keys, Known) else ()
+        halves = [key.partition(domains.SEPARATOR) if len(dimensions) == 2 else (key, "", "") for key in keys]
+        return rows, parameters | {
+            "pair": int(len(dimensions) == 2),
+            "known_left": [_stored(left) for left, _, _ in halves] or [""],
+            "known_right": [_stored(right) for _, _, right in halves] or [""],
+            "closed": int(bool(keys) and bool(dimensions)),
         }
 
+    def _words(self) -> dict[int, str]:
+        """Hash -> word as it is released."""
+        fixed = [domains.OTHER, "", *domains.WEEKDAY_HOURS, *domains.VISIT_LENGTHS]
+        found = self._store.query(
+            _sql("seal_words"), {**self._window, "profiles": self._tables["profiles"], "words": fixed}
+        )
+        return {int(key): word or domains.NONE for key, word in found}
+
+    def _pairs(self, rows: str, parameters: Mapping[str, Any], words: Mapping[int, str]) -> dict[int, str]:
+        found = self._store.query(_statement("pairs", rows), dict(parameters))
+        pairs = {key: f"{words[left]}{domains.SEPARATOR}{words[right]}" for key, left, right, *_ in found}
+        other = [key for key, word in words.items() if word == domains.OTHER]
+        return pairs | dict.fromkeys(other, domains.OTHER)
+
+    def _buckets(self) -> int:
+        ((count,),) = self._store.query(
+            "SELECT count() FROM events WHERE site = {site:String} "
+            "AND time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')}",
+            self._window,
+        )
+        return min(MAX_BUCKETS, max(1, -(-int(count) // self._rows_in_a_bucket)))
+
     def _make(self, name: str, parameters: Mapping[str, Any]) -> None:
-        self._made.add(name)
-        self._store.command(_sql(f"period_{name}"), {**self._tables, **parameters})
+        self._drop(name)
+        self._store.command(_sql(f"seal_{name}"), {**self._window, **self._tables, **parameters})
+
+    def _drop(self, name: str) -> None:
+        self._store.command("DROP TABLE IF EXISTS {name:Identifier}", {"name": self._tables[name]})
 
 
-def _stamp(moment: dt.datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S.000")
+def _stored(word: str) -> str:
+    return "" if word == domains.NONE else word

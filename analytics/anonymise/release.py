@@ -81,19 +81,8 @@ def seal(
 
 def measure(store: Engine, plan: bounds.Plan) -> list[Cell]:
     """The noisy cells of a plan: exact sums live only inside this call."""
-    sums: dict[str, dict[str, int]] = {}
-    with RawPeriod(store, plan.site, plan.period) as raw:
-        for cube in plan.cubes:
-            asked = [m for m in plan.measurements if m.cube == cube.name]
-            squared = {m.metric: m.bound_squared for m in asked if m.kind != "retention"}
-            for metric, amounts in raw.sums(cube, squared).items():
-                sums[f"{cube.name}/{metric}"] = amounts
-            kept = {m.metric.removesuffix("-retention"): m.bound_squared for m in asked if m.kind == "retention"}
-            if kept:
-                for metric, amounts in raw.retention(cube, squared, kept).items():
-                    sums[f"{cube.name}/{metric}-retention"] = amounts
     draws = mechanism.Mechanism(plan)
-    draws.open(sums)
+    draws.open(RawPeriod(store, plan).sums())
     cells: list[Cell] = []
     released: dict[str, tuple[str, ...]] = {}
     for m in plan.measurements:

@@ -1,5 +1,5 @@
--- The sums of one cube, in sixteenths.
-SELECT contribution.1 AS key, sumForEach(contribution.2) AS sums
+-- The sums of one cube in sixteenths.
+SELECT key, sum(c1), sum(c2), sum(c3), sum(c4), sum(c5)
 FROM ($contributions)
-ARRAY JOIN clipped AS contribution
+ARRAY JOIN key, c1, c2, c3, c4, c5
 GROUP BY key

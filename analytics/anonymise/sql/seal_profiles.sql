@@ -1,0 +1,19 @@
+-- The distinct profiles of a period: the hash of each word, and the words themselves.
+CREATE TABLE {profiles:Identifier} ENGINE = Memory AS
+SELECT
+    profile, words,
+    arrayMap(word -> cityHash64(word), words) AS hashes,
+    hashes[1] AS source, hashes[2] AS channel, hashes[3] AS campaign, hashes[4] AS country,
+    hashes[5] AS language, hashes[6] AS browser, hashes[7] AS os, hashes[8] AS device
+FROM (
+    SELECT
+        cityHash64(source, channel, utm_campaign, country, language, browser, os, device) AS profile,
+        [toString(any(source)), toString(any(channel)), toString(any(utm_campaign)), toString(any(country)),
+            lower(splitByChar('-', toString(any(language)))[1]), toString(any(browser)), toString(any(os)),
+            toString(any(device))] AS words
+    FROM events
+    WHERE site = {site:String}
+        AND time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')}
+        AND basis = 'consent' AND kind != 'count' AND bot = '' AND visitor != 0
+    GROUP BY profile
+)
