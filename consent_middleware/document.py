@@ -131,6 +131,7 @@ class Document:
         self._services = services
         self._gate: HtmlGate | None = None
         self._nonce: str | None = None
+        self._inline_allowed = True
         self._page_language: str | None = None
         self._counted = False
 
@@ -172,6 +173,7 @@ class Document:
         documents = self._documents
         site = [value for name, value in headers if name.lower() == csp.ENFORCE]
         self._nonce = csp.nonce_of(site)
+        self._inline_allowed = not site or self._nonce is not None
         if documents.policy.site.csp == "off":
             return headers
         merged = csp.merge(documents.policy, self._request.reachable.__contains__, site, once=self._request.once)
@@ -189,6 +191,7 @@ class Document:
             encoding=encoding,
             nonce=self._nonce,
             once=request.once,
+            inline_allowed=self._inline_allowed,
             undeclared=services.inventory.blocked_host if services else None,
         )
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 
 from consent_middleware.consent_mode import consent_mode
+from consent_middleware.held import VOID, Held, Place
 from consent_middleware.holding import Hold, Holder
 from consent_middleware.loading import LOADING_TAGS, host_of
 from consent_middleware.markup import Markup, Piece, attributes_of
@@ -21,12 +22,13 @@ from consent_middleware.words import words
 _WATCHED = LOADING_TAGS | {"html", "head", "body", "base", "template", "style", "noscript", "form"}
 _HEAD_TAGS = words("html head title meta link base script style noscript template basefont bgsound noframes")
 _DOCUMENT_TAGS = frozenset({"html", "head", "body", "title"})
-_VOID = frozenset(["img", "image", "input", "link", "embed", "source", "track", "frame"])
 _SVG_LOADING = frozenset({"script", "image", "use", "feimage"})
 _WITH_PLACEHOLDER = frozenset({"iframe", "object", "embed", "video", "audio"})
 _UNSEEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|;)\s*(?:width|height)\s*:\s*[01](?:px)?\s*(?:;|$)"
 )
+# Leaves SVG or MathML, as the tag behind it would have done; a template does not.
+_BREAK_OUT = b"<span></span>"
 # Without any of these in it, no attribute of a tag can name another host or a purpose.
 _ABROAD = re.compile(rb"/[\t\n\r]*/|[\\:&]|data-purpose", re.IGNORECASE)
 # In these, ASCII bytes do not mean ASCII characters everywhere.
@@ -46,6 +48,7 @@ class HtmlGate:
     when the end of the body is reached. `placeholder(vendor, url)` gives the HTML to stand beside a held frame.
     `encoding` is the response's charset ("" when it names none). `undeclared(host)` hears of third parties that the
     policy does not know; they are held where it says `csp = "enforce"`. `once` names vendors shown this time only.
+    `inline_allowed` is False where the site's own Content-Security-Policy may refuse inline code without a nonce.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class HtmlGate:
         nonce: str | None = None,
         undeclared: Callable[[str], None] | None = None,
         once: frozenset[str] = frozenset(),
+        inline_allowed: bool = True,
     ) -> None:
         self._readable = readable(encoding)
         self._utf8 = encoding.strip().strip("\"'").lower() in {"utf-8", "utf8"}
@@ -69,14 +73,12 @@ class HtmlGate:
         self._host = host
         self._holder = Holder(policy, allows, host, undeclared, once)
         self._placeholder = placeholder
-        self._first = consent_mode(policy, allows, nonce)  # before any script
+        self._first = consent_mode(policy, allows, nonce, external=not inline_allowed)  # before any script
         self._head = head
         self._body = body
         self._markup = Markup(_WATCHED)
         self._ahead = 0  # bytes of the markup's unfinished rest that have left already
-        self._held = ""  # the element that waits, and is being passed into its wrapper
-        self._depth = 0
-        self._closing = b""
+        self._held: Held | None = None  # the element that is being passed into its wrapper
         self._unwrapped: list[bool] = []  # the site's open templates: whether their tags are taken away
         self._in_form = False
         self._is_document = self._head_done = self._body_done = False
@@ -122,9 +124,9 @@ class HtmlGate:
     def _start(self, piece: Piece, cut: int, out: list[bytes]) -> int:
         tag, raw = piece.tag, self._markup.raw
         if self._held:
-            if tag == self._held and not (piece.namespace == "svg" and piece.self_closing):
-                self._depth += 1
-            return cut
+            if self._held.start(piece) is not Place.BEYOND:
+                return cut
+            cut = self._release(piece.start, cut, out)
         html = piece.namespace == "html"
         if html and not self._head_done:
             if tag in _DOCUMENT_TAGS:
@@ -159,15 +161,16 @@ class HtmlGate:
         return self._hold(hold, piece, attributes, cut, out) if hold is not None else cut
 
     def _end(self, piece: Piece, cut: int, out: list[bytes]) -> int:
-        tag, raw = piece.tag, self._markup.raw
+        tag = piece.tag
         if self._held:
-            if tag == self._held:
-                self._depth -= 1
-                if not self._depth:
-                    out += (raw[cut : piece.end], self._closing)
-                    self._held = ""
-                    return piece.end
-            return cut
+            place = self._held.end(piece, bool(self._unwrapped))
+            if place is Place.LAST:
+                return self._release(piece.end, cut, out)
+            if place is Place.DROPPED:
+                return self._replace(piece, cut, out, b"")
+            if place is Place.INSIDE:
+                return cut
+            cut = self._release(piece.start, cut, out)
         if piece.namespace != "html":
             return cut
         if tag == "template":
@@ -185,6 +188,8 @@ class HtmlGate:
         raw = self._markup.raw
         out.append(raw[cut : piece.start])
         opening, closing = hold.opening(), b"</template>"
+        if piece.broke_out:
+            out.append(_BREAK_OUT)
         if piece.namespace == "svg":
             # A template is only inert as an HTML element: <desc> is where HTML begins inside SVG.
             opening, closing = b"<desc>" + opening + b"<svg>", b"</svg></template></desc>"
@@ -195,11 +200,20 @@ class HtmlGate:
         elif self._takes_placeholder(piece.tag, attributes) and hold.vendor and self._placeholder:
             opening = self._encoded(self._placeholder(hold.vendor, hold.url)) + opening
         out.append(opening)
-        if (piece.tag in _VOID and piece.namespace == "html") or (piece.self_closing and piece.namespace != "html"):
+        if (piece.tag in VOID and piece.namespace == "html") or (piece.self_closing and piece.namespace != "html"):
             out += (raw[piece.start : piece.end], closing)
             return piece.end
-        self._held, self._depth, self._closing = piece.tag, 1, closing
+        self._held = Held(piece.tag, piece.namespace, closing)
+        self._markup.watch_all = True
         return piece.start
+
+    def _release(self, at: int, cut: int, out: list[bytes]) -> int:
+        """The held element ends at a place."""
+        assert self._held is not None
+        out += (self._markup.raw[cut:at], self._held.closing)
+        self._held = None
+        self._markup.watch_all = not self._head_done
+        return at
 
     def _takes_placeholder(self, tag: str, attributes: dict[str, str]) -> bool:
         # A placeholder holds a form, and a form inside one of the site's would end it.
@@ -237,11 +251,13 @@ class HtmlGate:
         open_text, held = self._markup.text_of, self._held
         closing = b"</%s>" % open_text.encode("ascii") if open_text and (held or open_text != "script") else b""
         if held:
-            closing += self._closing if open_text == held else b"</%s>%s" % (held.encode("ascii"), self._closing)
+            closing += held.closing if open_text == held.tag else b"</%s>%s" % (held.tag.encode("ascii"), held.closing)
         missing = b""
         # Closing a script that nobody closed would run half of it; behind <plaintext> nothing can stand.
         if self._is_document and open_text != "plaintext" and (open_text != "script" or held):
             missing = self._take_head() + self._take_body()
+        if missing and self._markup.in_foreign:
+            missing = _BREAK_OUT + missing
         return closing + missing if held or missing else b""
 
     def _for_no_script(self, content: bytes) -> bytes:

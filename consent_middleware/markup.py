@@ -30,6 +30,7 @@ class Piece(NamedTuple):
     end: int
     namespace: str
     self_closing: bool
+    broke_out: bool = False  # out of SVG or MathML, which an HTML tag in front of it would not do
 
 
 class Markup:
@@ -88,9 +89,11 @@ class Markup:
                     everything = self.watch_all or foreign.open
             elif kind is _START:
                 if everything or tag in watched:
+                    outer = foreign.namespace
                     namespace = self._namespace(token, raw[position:end])
                     self.position = end
-                    yield Piece("start", tag, position, end, namespace, token.self_closing)
+                    broke_out = namespace == "html" != outer
+                    yield Piece("start", tag, position, end, namespace, token.self_closing, broke_out)
                     everything = self.watch_all or foreign.open
                     if namespace != "html" and tag in RAW_TEXT:
                         # The tokenizer reads text from here on; a browser goes on with tags.
@@ -119,6 +122,10 @@ class Markup:
         if not foreign.start(token.tag, token.self_closing, attributes):
             return "html"
         return before if before != "html" else str(token.tag)
+
+    @property
+    def in_foreign(self) -> bool:
+        return self._foreign.namespace != "html"
 
     def certain_text(self) -> int:
         """How many bytes after `position` are text whatever comes next, and may leave before their tag is complete."""

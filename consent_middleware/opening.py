@@ -13,7 +13,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from consent_middleware import collect, inventory, pages
+from consent_middleware import collect, consent_mode, inventory, pages
 from consent_middleware.services import Services
 
 log = logging.getLogger("consent_middleware")
@@ -95,4 +95,9 @@ class Opening:
 
 def _routes(services: Services) -> list[BaseRoute]:
     """Every page and door of ours."""
-    return [*pages.routes(services), *collect.routes(services), *inventory.routes(services)]
+    return [
+        *pages.routes(services),
+        *collect.routes(services),
+        *inventory.routes(services),
+        *consent_mode.routes(services),
+    ]
