@@ -68,7 +68,7 @@ class _Verification:
         for number, (raw,) in enumerate(self.database.query("heads", {}), 1):
             name = f"head {number}"
             try:
-                signed = decode_head(raw)
+                signed = decode_head(_bytes(raw))
             except msgspec.DecodeError:
                 self.find(name, "is not a head")
                 previous = ""
@@ -107,7 +107,7 @@ class _Verification:
         for chain, size, raw in self.database.query("tombstones", {}):
             name = f"tombstone {chains.name(chain, size)}"
             try:
-                signed = decode_tombstone(raw)
+                signed = decode_tombstone(_bytes(raw))
             except msgspec.DecodeError:
                 self.find(name, "is not a tombstone")
                 continue
@@ -136,7 +136,7 @@ class _Verification:
         link, leaf, append = chains.link, merkle.leaf, frontier.append
         for place, record, revokes, stored_body, stored_hash in self.database.stream("chain_entries", span):
             sequence = chains.split(place)[1]
-            body, stored = bytes(stored_body), bytes(stored_hash)
+            body, stored = _bytes(stored_body), _bytes(stored_hash)
             self.entries += 1
             if self.progress is not None and self.entries % 10_000 == 0:
                 self.progress(10_000)
@@ -213,11 +213,16 @@ class _Verification:
         present = set()
         for digest, _, _, text in self.database.query("notices", {}):
             present.add(digest)
-            if hashlib.sha256(bytes(text)).hexdigest() != digest:
+            if hashlib.sha256(_bytes(text)).hexdigest() != digest:
                 self.find(f"notice {digest[:16]}", "is not the text that was shown: its hash differs")
         for digest, entry in self.named_notices.items():
             if digest not in present:
                 self.find(f"notice {digest[:16]}", f"was removed: {entry} names it")
+
+
+def _bytes(value: object) -> bytes:
+    """A stored value as bytes. An intruder may have stored text or nothing where bytes belong; that must be found."""
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode()
 
 
 def verify(

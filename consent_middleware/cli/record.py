@@ -1,0 +1,96 @@
+"""`consent record`: show one record, or append one for a paper form."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from consent_middleware.cli.opening import load_policy, opened_ledger
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.forms import append_consent
+from consent_middleware.lazy import UserError
+from consent_middleware.ledger import ConsentRecord, Ledger
+
+
+@click.command(help="Show one consent record, or append one for a paper form (--given or --refused).")
+@policy_option
+@data_dir_option
+@format_option("text", "json")
+@click.option("--record", "record_id", help="The record to show.")
+@click.option("--subject", help="The site's own subject (member:42): shows its records, or appends to them.")
+@click.option("--purpose", help="What a paper form was about.")
+@click.option(
+    "--text-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The form's exact text."
+)
+@click.option("--given/--refused", "given", default=None, help="What the person answered.")
+@click.option("--language", default="en", show_default=True, help="The form's language.")
+@click.option("--show-subject", is_flag=True, help="Decrypt the subject, where its key was not deleted.")
+def record(
+    policy_path: Path,
+    data_dir: Path,
+    format_: str,
+    record_id: str | None,
+    subject: str | None,
+    purpose: str | None,
+    text_file: Path | None,
+    given: bool | None,
+    language: str,
+    show_subject: bool,
+) -> None:
+    if (record_id is None) == (subject is None):
+        raise UserError("say which: either --record ID or --subject NAME")
+    if given is not None and not (subject and purpose and text_file):
+        raise UserError("a paper form needs --subject, --purpose and --text-file")
+    with opened_ledger(policy_path, data_dir, writing=given is not None) as ledger:
+        if given is not None and subject and purpose and text_file:
+            entry = asyncio.run(
+                append_consent(
+                    ledger,
+                    load_policy(policy_path),
+                    purpose=purpose,
+                    given=given,
+                    text=_text(text_file),
+                    subject=subject,
+                    language=language,
+                    method="operator",
+                )
+            )
+            record_id = entry.record_id
+        ids = [record_id] if record_id else sorted(ledger.records_of(subject or "").values())
+        histories = [ledger.read_now(one) for one in ids]
+        entries = [entry for history in histories for entry in history]
+        if not entries:
+            raise UserError(f"{record_id or subject}: no such record")
+        _show(ledger, entries, format_, show_subject)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
+
+
+def _show(ledger: Ledger, entries: list[ConsentRecord], format_: str, show_subject: bool) -> None:
+    from consent_middleware.dpv import event_of, moment
+
+    for entry in entries:
+        who = ledger.subject_of(entry) if show_subject else None
+        if format_ == "json":
+            node = event_of(entry)
+            if show_subject:
+                node["cm:subject"] = who
+            click.echo(msgspec.json.encode(node).decode())
+            continue
+        click.echo(f"{entry.record_id}  {moment(entry.at)}  {entry.event} by {entry.method}")
+        for purpose, granted in sorted(entry.purposes.items()):
+            click.echo(f"  {purpose}: {'yes' if granted else 'no'}")
+        ends = f", holds until {moment(entry.until)}" if entry.until else ""
+        click.echo(f"  revision {entry.revision} in {entry.language}, text {entry.notice[:16]}, {entry.regime}{ends}")
+        if entry.reason:
+            click.echo(f"  reason: {entry.reason}")
+        if show_subject:
+            click.echo(f"  subject: {who or 'nobody, or erased'}")
