@@ -1,0 +1,89 @@
+// Makes the pages quicker to use; every one of them works without this file.
+"use strict";
+document.documentElement.classList.add("js");
+
+const busy = (on) => document.body.classList.toggle("busy", on);
+addEventListener("pageshow", () => busy(false));
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  const plain = !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.defaultPrevented && event.button === 0;
+  if (link && plain && link.origin === location.origin && !link.getAttribute("href").startsWith("#")) busy(true);
+  for (const open of document.querySelectorAll("details.pop[open]")) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const open of document.querySelectorAll("details.pop[open]")) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
+for (const form of document.querySelectorAll("form[data-auto]")) {
+  form.addEventListener("change", () => { busy(true); form.submit(); });
+}
+
+// Dates on the chart: hover reads, dragging chooses a range.
+function draw(figure) {
+  const data = JSON.parse(figure.dataset.series);
+  if (typeof uPlot === "undefined" || data.labels.length < 2) return;
+  const style = getComputedStyle(document.body);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const text = (u, value, series, index) => {
+    if (index === null || index === undefined) return "";
+    return value === null || value === undefined ? "too few" : value.toLocaleString("en");
+  };
+  const series = [
+    { label: "When", value: (u, v) => (v === null || v === undefined ? "" : data.shown[v]) },
+    { label: data.metric, stroke: colour("--accent"), width: 2, fill: colour("--fill") + "80", value: text, points: { show: data.labels.length < 46 } },
+  ];
+  const values = [data.labels.map((_, index) => index), data.values];
+  if (data.before.length) {
+    series.push({ label: "before", stroke: colour("--soft"), dash: [4, 4], width: 1.5, value: text, points: { show: false } });
+    values.push(data.before);
+  }
+  const bands = [];
+  if (data.low) {
+    for (const end of ["high", "low"]) {
+      series.push({ label: `95 % ${end}`, stroke: colour("--accent") + "55", width: 1, value: text, points: { show: false } });
+      values.push(data[end]);
+    }
+    bands.push({ series: [2, 3], fill: colour("--accent") + "22" });
+    series[1].fill = undefined;
+  }
+  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  const room = figure.clientWidth < 500 ? 70 : 100;
+  const options = {
+    width: figure.clientWidth,
+    height: figure.clientWidth < 500 ? 200 : 260,
+    scales: { x: { time: false }, y: { range: (u, low, high) => [0, Math.max(1, high) * 1.08] } },
+    series,
+    bands,
+    padding: [14, 36, 0, 0],
+    axes: [
+      { ...axis, grid: { show: false }, size: 34, space: room, incrs: [1, 2, 3, 5, 7, 10, 14, 20, 30, 60, 120, 240], values: (u, ticks) => ticks.map((index) => data.shown[index] ?? "") },
+      { ...axis, size: 52, values: (u, ticks) => ticks.map((v) => (v >= 1000 ? `${v / 1000}k` : v)) },
+    ],
+    cursor: { drag: { x: true, y: false } },
+    legend: { live: true },
+    hooks: {
+      setSelect: [(u) => {
+        if (u.select.width < 8 || data.low || data.labels[0].length !== 10) return;
+        const day = (x) => data.labels[Math.max(0, Math.min(data.labels.length - 1, Math.round(u.posToVal(x, "x"))))];
+        const address = new URL(location.href);
+        address.searchParams.delete("period");
+        address.searchParams.set("from", day(u.select.left));
+        address.searchParams.set("to", day(u.select.left + u.select.width));
+        busy(true);
+        location.assign(address);
+      }],
+    },
+  };
+  const still = [...figure.childNodes];
+  figure.classList.add("live-chart");
+  for (const node of still) node.remove();
+  let plot = new uPlot(options, values, figure);
+  addEventListener("beforeprint", () => { plot.destroy(); figure.classList.remove("live-chart"); figure.append(...still); }, { once: true });
+  new ResizeObserver(() => plot.setSize({ width: figure.clientWidth, height: options.height })).observe(figure);
+}
+addEventListener("DOMContentLoaded", () => document.querySelectorAll("figure[data-series]").forEach(draw));
