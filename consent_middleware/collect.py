@@ -66,7 +66,10 @@ def routes(services: Services) -> list[BaseRoute]:
         try:
             body = await _body(request, OWN_BYTES)
             raw = events_api.decode(body)
-            events = [events_api.parse(one) for one in (raw if isinstance(raw, list) else [raw])]
+            page = request.headers.get("referer", "/")  # where a site's own script did not say the page
+            events = [
+                events_api.parse(events_api.on_page(one, page)) for one in (raw if isinstance(raw, list) else [raw])
+            ]
             if not 0 < len(events) <= events_api.MAX_EVENTS:
                 raise BadEvent({"request": [f"holds 1 to {events_api.MAX_EVENTS} events"]})
         except BadEvent as error:

@@ -64,6 +64,11 @@ def decode(body: bytes) -> Any:
         raise BadEvent({"request": ["is not valid JSON"]}) from None
 
 
+def on_page(raw: Any, page: str) -> Any:
+    """The event with `page` as its URL when it names none."""
+    return raw if not isinstance(raw, dict) or any(raw.get(key) for key in _KEYS["url"]) else {**raw, "url": page}
+
+
 def parse(raw: Any) -> ScriptEvent:
     """Check one event. Raises BadEvent with every field that is wrong."""
     if not isinstance(raw, dict):

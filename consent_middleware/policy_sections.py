@@ -160,7 +160,7 @@ class Capture(Section, frozen=True, kw_only=True):
     spool_max_mb: Positive = 1024
     spool_max_age_days: Positive = 14
     segment_mb: Positive = 32
-    events_per_minute: Positive = 120  # per visitor address, for the event routes
+    events_per_minute: Positive = 1200  # per address, for the event routes; an office shares one
 
 
 class Retention(Section, frozen=True, kw_only=True):
