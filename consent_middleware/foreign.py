@@ -14,6 +14,11 @@ _BREAKS_OUT = words(
 )
 _SVG_TO_HTML = frozenset({"desc", "title", "foreignobject"})
 _MATH_TO_HTML = frozenset({"mi", "mo", "mn", "ms", "mtext"})
+_SVG_TAGS = words(
+    "a animate animatemotion animatetransform circle clippath defs ellipse filter g image line lineargradient marker "
+    "mask metadata mpath path pattern polygon polyline radialgradient rect set stop switch symbol text textpath tspan "
+    "use view"
+)
 _HTML_ENCODINGS = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -22,6 +27,7 @@ class Foreign:
 
     def __init__(self) -> None:
         self._open: list[tuple[str, str]] = []  # (namespace of the content, tag)
+        self.uncertain = False  # whether an end tag may have led out of here
 
     @property
     def open(self) -> bool:
@@ -49,26 +55,41 @@ class Foreign:
             return True
         if self_closing:
             return True
-        if (
-            (here == "svg" and tag in _SVG_TO_HTML)
-            or (here == "math" and tag in _MATH_TO_HTML)
-            or (tag == "annotation-xml" and attributes.get("encoding", "").strip().lower() in _HTML_ENCODINGS)
-        ):
-            self._open.append(("html", tag))
-        elif tag in ("svg", "math"):
-            self._open.append((here, tag))
+        content = here
+        if here == "svg":
+            content = "html" if tag in _SVG_TO_HTML else here
+        elif tag == "annotation-xml":
+            by_html = attributes.get("encoding", "").strip().lower() in _HTML_ENCODINGS
+            content = "html" if by_html else here
+        elif tag in _MATH_TO_HTML:
+            content = "html"
+        elif tag == "svg" and self._open[-1][1] == "annotation-xml":
+            content = "svg"
+        self._open.append((content, tag))
         return True
 
     def end(self, tag: str) -> None:
         """An end tag."""
         if not self._open:
             return
-        namespace, name = self._open[-1]
-        if namespace != "html" and tag in ("p", "br"):
+        if self.namespace != "html" and tag in ("p", "br"):
             self._leave()
-        elif tag == name:
-            self._open.pop()
+            return
+        for depth in range(len(self._open) - 1, -1, -1):
+            if self._open[depth][1] == tag:
+                del self._open[depth:]
+                self.uncertain = False
+                return
+            if self._open[depth][0] == "html":
+                return
+        # Of an HTML element around an SVG that nobody closed, which ends it; or of nothing, which is ignored.
+        self.uncertain = self.uncertain or not (tag in _SVG_TAGS or tag.startswith("fe"))
+
+    def leave_for_certain(self) -> None:
+        """A tag that breaks out was put here."""
+        self._leave()
 
     def _leave(self) -> None:
         while self._open and self._open[-1][0] != "html":
             self._open.pop()
+        self.uncertain = False

@@ -22,7 +22,11 @@ from consent_middleware.words import words
 _WATCHED = LOADING_TAGS | {"html", "head", "body", "base", "template", "style", "noscript", "form"}
 _HEAD_TAGS = words("html head title meta link base script style noscript template basefont bgsound noframes")
 _DOCUMENT_TAGS = frozenset({"html", "head", "body", "title"})
-_SVG_LOADING = frozenset({"script", "image", "use", "feimage"})
+_CAN_WAIT = {
+    "html": LOADING_TAGS | {"base", "template", "style"},
+    "svg": frozenset({"script", "image", "use", "feimage", "style"}),
+    "math": frozenset[str](),
+}
 _WITH_PLACEHOLDER = frozenset({"iframe", "object", "embed", "video", "audio"})
 _UNSEEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|;)\s*(?:width|height)\s*:\s*[01](?:px)?\s*(?:;|$)"
@@ -123,6 +127,8 @@ class HtmlGate:
 
     def _start(self, piece: Piece, cut: int, out: list[bytes]) -> int:
         tag, raw = piece.tag, self._markup.raw
+        if piece.forced and self._held is None:
+            cut = self._insert(piece.start, cut, out, _BREAK_OUT)
         if self._held:
             if self._held.start(piece) is not Place.BEYOND:
                 return cut
@@ -141,7 +147,7 @@ class HtmlGate:
         if tag == "form":
             self._in_form = self._in_form or html
             return cut
-        if tag not in (LOADING_TAGS if html else _SVG_LOADING) and tag not in ("base", "template", "style"):
+        if tag not in _CAN_WAIT[piece.namespace]:
             return cut
         if not self._holder.base and _ABROAD.search(raw, piece.start, piece.end) is None:
             if tag == "template" and html:

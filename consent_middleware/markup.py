@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from turbohtml import Token, Tokenizer, TokenType, tokenize
 
 from consent_middleware.foreign import Foreign
+from consent_middleware.loading import LOADING_TAGS
 from consent_middleware.words import words
 
 _START, _END, _TEXT, _COMMENT = TokenType.START_TAG, TokenType.END_TAG, TokenType.TEXT, TokenType.COMMENT
@@ -30,7 +31,8 @@ class Piece(NamedTuple):
     end: int
     namespace: str
     self_closing: bool
-    broke_out: bool = False  # out of SVG or MathML, which an HTML tag in front of it would not do
+    broke_out: bool = False  # out of SVG or MathML, which a template in front of it would not do
+    forced: bool = False  # it is not certain that SVG or MathML has ended: something must be put in front that ends it
 
 
 class Markup:
@@ -89,11 +91,14 @@ class Markup:
                     everything = self.watch_all or foreign.open
             elif kind is _START:
                 if everything or tag in watched:
+                    forced = foreign.uncertain and (tag in RAW_TEXT or tag in LOADING_TAGS)
+                    if forced:
+                        foreign.leave_for_certain()
                     outer = foreign.namespace
                     namespace = self._namespace(token, raw[position:end])
                     self.position = end
                     broke_out = namespace == "html" != outer
-                    yield Piece("start", tag, position, end, namespace, token.self_closing, broke_out)
+                    yield Piece("start", tag, position, end, namespace, token.self_closing, broke_out, forced)
                     everything = self.watch_all or foreign.open
                     if namespace != "html" and tag in RAW_TEXT:
                         # The tokenizer reads text from here on; a browser goes on with tags.
