@@ -216,7 +216,7 @@ class _Verification:
             if hashlib.sha256(_bytes(text)).hexdigest() != digest:
                 self.find(f"notice {digest[:16]}", "is not the text that was shown: its hash differs")
         for digest, entry in self.named_notices.items():
-            if digest not in present:
+            if digest and digest not in present:
                 self.find(f"notice {digest[:16]}", f"was removed: {entry} names it")
 
 

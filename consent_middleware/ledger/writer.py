@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import os
 import queue
 import threading
 import time
@@ -91,6 +92,7 @@ class Writer:
         self._counts: collections.Counter[CountKey] = collections.Counter()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._pid: int | None = None
         self._closed = False
         self._database: Database | None = None
         self._keys: Database | None = None
@@ -124,13 +126,17 @@ class Writer:
         """Write what is waiting, then let go of the connections."""
         self._closed = True
         if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
+            if self._pid == os.getpid():
+                self._queue.put(None)
+                self._thread.join()
             self._thread = None
 
     def _submit(self, pending: _Pending) -> None:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
+        if self._pid not in (None, os.getpid()):
+            # The thread stayed in the parent, and so did its chain.
+            raise LedgerUnavailable("this process was forked after the ledger was first used: open one after the fork")
         if self._queue.qsize() >= self._limit:
             raise LedgerUnavailable(f"{self._limit} decisions wait to be written already")
         self._queue.put(pending)
@@ -140,6 +146,7 @@ class Writer:
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
+                    self._pid = os.getpid()
                     self._thread = threading.Thread(target=self._run, name="consent-ledger", daemon=True)
                     self._thread.start()
 

@@ -103,6 +103,12 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
+def postgres(cluster: Cluster) -> str:
+    """The URL of an empty database of a real PostgreSQL."""
+    return cluster.new_database()
+
+
+@pytest.fixture
 def ledger(tmp_path: Path, url: str | None) -> Iterator[Ledger]:
     """A ledger on each store in turn."""
     opened = open_ledger(tmp_path, url)

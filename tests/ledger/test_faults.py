@@ -1,0 +1,225 @@
+"""Killed workers, full disks, read-only files: no visitor holds a cookie without a record, and the chain verifies."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures.thread  # noqa: F401  # a child without rights can't import it later
+import json
+import os
+import pwd
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from consent_middleware.decide import decide
+from consent_middleware.keys import signing_key
+from consent_middleware.ledger import LedgerUnavailable, open_ledger
+from consent_middleware.ledger.heads import seal
+from consent_middleware.services import Services
+from tests.ledger.parts import a_record, a_scope, services_in
+from tests.ledger.test_verifying import checked
+
+pytestmark = pytest.mark.anyio
+
+WORKERS = 3
+ROOT = Path(__file__).parents[2]
+
+
+def kill_workers_while_they_decide(folder: Path, url: str | None, dice: random.Random) -> list[list[str]]:
+    """Start workers, let them decide, kill -9 them all at a random moment; what each had acknowledged."""
+    files = [folder / f"acknowledged-{dice.getrandbits(64):x}" for _ in range(WORKERS)]
+    command = [sys.executable, "-m", "tests.ledger.deciding_worker", str(folder)]
+    workers = [subprocess.Popen([*command, str(file), *([url] if url else [])], cwd=ROOT) for file in files]
+    try:
+        deadline = time.monotonic() + 60
+        while not all(file.exists() and file.stat().st_size for file in files):
+            assert time.monotonic() < deadline, "the workers never decided anything"
+            assert all(worker.poll() is None for worker in workers), "a worker ended by itself"
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.5))
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGKILL)
+        for worker in workers:
+            worker.wait()
+    # A line without its newline was not acknowledged.
+    return [file.read_bytes().decode().split("\n")[:-1] for file in files]
+
+
+async def rounds_of_killing(folder: Path, url: str | None, rounds: int) -> int:
+    dice = random.Random(20261123)
+    acknowledged: list[str] = []
+    for _ in range(rounds):
+        for lines in kill_workers_while_they_decide(folder, url, dice):
+            acknowledged += lines
+        ledger = open_ledger(folder, url)
+        try:
+            report = checked(ledger)
+            assert report.findings == ()
+            records: dict[str, set[tuple[str, float]]] = {}
+            refusals = 0
+            for line in acknowledged:
+                if line == "refused":
+                    refusals += 1
+                    continue
+                record_id, event, at = line.split(" ")
+                if record_id not in records:
+                    records[record_id] = {(entry.event, entry.at) for entry in ledger.read_now(record_id)}
+                assert (event, float(at)) in records[record_id], f"{line}: a cookie without its record"
+            assert report.entries >= len(acknowledged)
+            assert refusals
+            seal(ledger)
+        finally:
+            ledger.close()
+    return len(acknowledged)
+
+
+async def test_killed_workers_leave_no_cookie_without_a_record(tmp_path: Path) -> None:
+    assert await rounds_of_killing(tmp_path, None, 10) > 1000
+
+
+@pytest.mark.postgres
+async def test_killed_workers_leave_no_cookie_without_a_record_on_postgresql(tmp_path: Path, postgres: str) -> None:
+    assert await rounds_of_killing(tmp_path, postgres, 2) > 100
+
+
+@pytest.mark.audit
+@pytest.mark.timeout(3600)
+async def test_200_rounds_of_killing_during_well_over_10_000_decisions(tmp_path: Path) -> None:
+    assert await rounds_of_killing(tmp_path, None, 200) > 10_000
+
+
+def in_a_child(job: Callable[[], Awaitable[object]], user: int | None = None) -> object:
+    """What `job` answers in a forked child, which may give up its rights first; a new program could not be started."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            if user is not None:
+                os.setgroups([])
+                os.setgid(user)
+                os.setuid(user)
+            os.write(writing, json.dumps(asyncio.run(_answer(job))).encode())
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with open(reading, "rb") as file:
+        answer = file.read()
+    assert os.waitpid(child, 0)[1] == 0, "the child failed: see its traceback"
+    return json.loads(answer)
+
+
+async def _answer(job: Callable[[], Awaitable[object]]) -> object:
+    return await job()
+
+
+async def a_choice(services: Services) -> str:
+    """What became of one consent: its record id, or why there is none."""
+    try:
+        outcome = await decide(
+            services,
+            a_scope(services),
+            granted=frozenset({"analytics"}),
+            method="banner",
+            language="en",
+            shown=b"May we?",
+        )
+    except LedgerUnavailable as error:
+        return f"unavailable: {error}"
+    return outcome.choice.record_id or ""
+
+
+def test_a_full_disk_refuses_decisions_and_lets_them_in_again_when_there_is_room(tmp_path: Path) -> None:
+    async def job() -> object:
+        async with services_in(tmp_path) as services:
+            answers = [await a_choice(services) for _ in range(5)]
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            largest = max(file.stat().st_size for file in (tmp_path / "ledger").glob("*.sqlite3*"))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 40_000, hard))
+            for _ in range(60):
+                answers += await asyncio.gather(*(a_choice(services) for _ in range(3)))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            return answers, [await a_choice(services) for _ in range(5)]
+
+    answers, after = in_a_child(job)  # type: ignore[misc]  # a pair, by way of JSON
+    refused = [answer for answer in answers if answer.startswith("unavailable")]
+    assert refused
+    assert not any(answer.startswith("unavailable") for answer in after)
+    ledger = open_ledger(tmp_path)
+    granted = [answer for answer in [*answers, *after] if not answer.startswith("unavailable")]
+    assert all(len(ledger.read_now(record_id)) == 1 for record_id in granted)
+    assert checked(ledger).findings == ()
+    ledger.close()
+
+
+def test_a_read_only_ledger_refuses_decisions_to_an_unprivileged_worker() -> None:
+    with tempfile.TemporaryDirectory(prefix="ledger-ro-", dir="/tmp") as name:
+        folder = Path(name)
+
+        async def before() -> object:
+            async with services_in(folder) as services:
+                signing_key(folder)
+                return await a_choice(services)
+
+        record_id = in_a_child(before)
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+
+        async def read_only() -> object:
+            async with services_in(folder) as services:
+                return await a_choice(services)
+
+        nobody = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+        answer = str(in_a_child(read_only, nobody))
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        assert answer.startswith("unavailable")
+        assert "ermission" in answer or "readonly" in answer or "read-only" in answer
+        ledger = open_ledger(folder)
+        assert len(ledger.read_now(str(record_id))) == 1
+        assert checked(ledger).sound
+        ledger.close()
+
+
+async def test_a_worker_forked_after_its_parent_wrote_is_not_given_the_parents_chain(tmp_path: Path) -> None:
+    """Two processes in one chain would break it: the child must not go on with the parent's open ledger."""
+    ledger = open_ledger(tmp_path)
+    await ledger.append(a_record())
+
+    def child() -> str:
+        async def job() -> object:
+            try:
+                await ledger.append(a_record())
+            except LedgerUnavailable as error:
+                return str(error)
+            return "appended"
+
+        return str(in_a_child(job))
+
+    assert "forked" in await asyncio.to_thread(child)
+    await ledger.append(a_record())
+    assert checked(ledger).sound
+    ledger.close()
+
+
+async def test_more_decisions_than_the_writer_can_hold_are_refused_at_once(tmp_path: Path) -> None:
+    async with services_in(tmp_path) as services:
+        services.ledger._writer._limit = 3
+        answers = await asyncio.gather(*(a_choice(services) for _ in range(200)))
+        refused = [answer for answer in answers if "wait to be written already" in answer]
+        assert refused
+        kept = [answer for answer in answers if not answer.startswith("unavailable")]
+        assert all(len(services.ledger.read_now(record_id)) == 1 for record_id in kept)
