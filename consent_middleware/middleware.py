@@ -15,9 +15,10 @@ from consent_middleware.country import ClientResolver
 from consent_middleware.document import Documents
 from consent_middleware.gate import FilteredCookie
 from consent_middleware.opening import Opening
-from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.policy import PolicyError, PrivacyPolicy
 from consent_middleware.reader import RequestReader
-from consent_middleware.services import Services, data_dir_from, open_services, secrets_from
+from consent_middleware.services import ConfigurationError, Services, data_dir_from, open_services, secrets_from
+from consent_middleware.startup import say_in_one_line
 from consent_middleware.token import ConsentTokens
 
 log = logging.getLogger("consent_middleware")
@@ -40,6 +41,7 @@ class ConsentMiddleware:
         *,
         ledger_url: str | None = None,
     ) -> None:
+        say_in_one_line(PolicyError, ConfigurationError)
         self.app = app
         self.policy = policy if isinstance(policy, PrivacyPolicy) else PrivacyPolicy.load(policy)
         self.counts: Counter[str] = Counter()

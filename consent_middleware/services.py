@@ -112,5 +112,15 @@ def secrets_from(argument: Sequence[str] | None) -> list[str]:
 
 
 def data_dir_from(argument: str | Path | None) -> Path:
-    """The folder for ledger, spool and keys: the argument, the environment, or `var`."""
-    return Path(argument or os.environ.get(DATA_DIR_VARIABLE) or "var")
+    """The folder for ledger, spool and keys: the argument, the environment, or `var`; made when it is missing.
+
+    Raises ConfigurationError when this process may not write there: nobody could be asked, and nothing proved.
+    """
+    folder = Path(argument or os.environ.get(DATA_DIR_VARIABLE) or "var")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: the data folder can't be made: {error.strerror or error}") from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{folder}: the data folder can't be written by this user: change its owner or rights")
+    return folder

@@ -42,12 +42,10 @@ def check(
     """Check the policy file; with --live or URL also the site.
 
     URL is visited with Chromium twice, before a choice and after accepting everything; each cookie, storage key and
-    third party is compared with the file. Exit 0: nothing found. 1: the file is wrong, or the site does what the file
-    does not say. 2: the check could not run.
+    third party is compared with the file. Exit 0: nothing found. 1: the site does what the file does not say. 2: the
+    file is wrong, or the check could not run.
     """
     policy = _load(policy_path)
-    if policy is None:
-        return 1
     seen = _undeclared(policy, read_inventory(data_dir)) if live else None
     before = after = None
     visited: tuple[str, ...] = ()
@@ -76,14 +74,11 @@ def check(
     return 0 if report.ok else 1
 
 
-def _load(path: Path) -> PrivacyPolicy | None:
+def _load(path: Path) -> PrivacyPolicy:
     try:
         return PrivacyPolicy.load(path)
     except PolicyError as error:
-        if not path.is_file():
-            raise UserError(str(error)) from None
-        click.echo(f"error: {error}", err=True)
-        return None
+        raise UserError(str(error)) from None
 
 
 def _undeclared(policy: PrivacyPolicy, inventory: list[Seen]) -> list[Seen]:

@@ -31,21 +31,26 @@ class SiteRecords:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connected() as db:
-            db.executescript(SCHEMA)
-            db.executemany(
-                "INSERT OR IGNORE INTO members (slug, name, email, practice, town, joined, published)"
-                " VALUES (?, ?, ?, ?, ?, ?, 1)",
-                [(m.slug, m.name, m.email, m.practice, m.town, m.since) for m in MEMBERS],
-            )
+        self._ready = False
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.executescript(SCHEMA)
+        connection.executemany(
+            "INSERT OR IGNORE INTO members (slug, name, email, practice, town, joined, published)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1)",
+            [(m.slug, m.name, m.email, m.practice, m.town, m.since) for m in MEMBERS],
+        )
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=10)
         connection.row_factory = sqlite3.Row
         try:
             with connection:
+                if not self._ready:
+                    self._prepare(connection)
+                    self._ready = True
                 yield connection
         finally:
             connection.close()
