@@ -382,12 +382,12 @@ def test_headers_of_the_wrong_type_break_neither_site_nor_promise(
         assert sent[1]["body"] == b"ok"
 
 
-def test_a_worker_without_a_data_folder_serves_the_site_behind_the_gate(tmp_path: Path, run: Run) -> None:
-    (tmp_path / "var").write_text("a file stands where the folder should be")
-
+def test_a_worker_that_loses_its_data_folder_serves_the_site_behind_the_gate(tmp_path: Path, run: Run) -> None:
     async def ask() -> None:
         site = Seeing()
         app = wrapped(site, tmp_path)
+        (tmp_path / "var").rmdir()
+        (tmp_path / "var").write_text("a file stands where the folder should be")
         await call(app, request((b"cookie", consent_cookie("marketing") + b"; offer=1; _ga=1")))
         assert site.scope["consent"].allows("marketing")
         assert site.cookies == [consent_cookie("marketing") + b"; offer=1"]
