@@ -22,6 +22,9 @@ _DOCTYPE = TokenType.DOCTYPE
 RAW_TEXT = words("script style textarea title xmp iframe noembed noframes noscript plaintext")
 
 
+_ENDS = ("-->", "--!>", "<!-->")
+
+
 class Piece(NamedTuple):
     """A tag, the doctype, or the text of a noscript: what it is and where in `Markup.raw`."""
 
@@ -116,6 +119,8 @@ class Markup:
                     self.position = close + 3 if close >= 0 else len(raw)
                 self._afresh = True
                 return
+            elif last and kind is _COMMENT and not _is_closed(token.source):
+                break  # it has no end: what still has to come must stand in front of it
             position = end
         self.position = position
 
@@ -144,6 +149,10 @@ class Markup:
         if found >= 0:
             return found
         return len(rest) - 1 if rest.endswith(b"<") else len(rest)
+
+
+def _is_closed(comment: str) -> bool:
+    return comment.endswith(_ENDS if comment.startswith("<!--") else ">")
 
 
 def attributes_of(source: bytes) -> dict[str, str]:
