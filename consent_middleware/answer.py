@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from consent_middleware.bounded import BoundedCache
 from consent_middleware.caching import make_private
 from consent_middleware.document import Document, Documents
 from consent_middleware.gate import CookieRules, FilteredCookie, deletions, filter_set_cookie
@@ -38,6 +39,19 @@ class ResponseGate:
         self.failed = failed
         self.report = report
         self._slots: dict[bytes, int] = {}
+        self._deletions: BoundedCache[tuple[tuple[bytes, ...], bytes, bool], list[tuple[bytes, bytes]]] = BoundedCache(
+            entries=512, size=500_000
+        )
+
+    def deletions(self, names: tuple[bytes, ...], host: bytes, secure: bool) -> list[tuple[bytes, bytes]]:
+        """Headers that delete declared cookies which the browser still sends although nothing grants them."""
+        key = (names, host, secure)
+        found = self._deletions.get(key)
+        if found is None:
+            values = deletions(names, self.rules[secure], host=host.decode("latin-1"))
+            found = [(b"set-cookie", value) for value in values]
+            self._deletions.put(key, found, sum(map(len, values)) + 200)
+        return found
 
     def slot(self, name: bytes) -> int:
         """Which of the headers that matter this is, whatever the case of its letters; 0 for all others."""
@@ -142,9 +156,7 @@ class Answer:
             if changes:
                 self._document = document
         if reading.verdict.lapsed and self._status != 304:
-            host = reading.host.decode("latin-1")
-            expired = deletions(reading.verdict.lapsed, self._gate.rules[reading.secure], host=host)
-            headers = [*headers, *((b"set-cookie", value) for value in expired)]
+            headers = [*headers, *self._gate.deletions(reading.verdict.lapsed, reading.host, reading.secure)]
             has_cookies = True
         if has_cookies:
             headers = make_private(headers)
@@ -201,6 +213,7 @@ class Answer:
             status=self._status,
             bytes_sent=self._bytes,
             started_ns=self._started_ns,
+            found=self._reading.found,
         )
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from consent_middleware import visit
+from consent_middleware.bounded import BoundedCache
 from consent_middleware.events_api import ScriptEvent
+from consent_middleware.request_headers import BROWSER, HOST, REFERER
 from consent_middleware.visit import Captured
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ log = logging.getLogger(__name__)
 VIEW_SECONDS: Final = 30.0
 REMEMBERED_VIEWS: Final = 4096
 _encode = msgspec.json.Encoder().encode
+
+WITH_VISITOR: Final = frozenset({"consent", "opt-out"})
+# Places in an encoded row.
+KIND, STATUS, PROTOCOL = (Captured.__struct_fields__.index(name) for name in ("kind", "status", "protocol"))
 
 # Asked for with Accept-CH, after consent only.
 CLIENT_HINTS = b"Sec-CH-UA-Full-Version-List, Sec-CH-UA-Platform-Version, Sec-CH-UA-Model"
@@ -64,6 +70,9 @@ class Capture:
         self._exclude = policy.capture.exclude
         self._plausible = policy.capture.plausible
         self._views: dict[tuple[int, str], float] = {}
+        self._site_json = _encode(self._site)
+        self._pages: BoundedCache[tuple[object, ...], bytes] = BoundedCache(entries=2048, size=2_000_000)
+        self._browsers: BoundedCache[tuple[object, ...], bytes] = BoundedCache(entries=4096, size=6_000_000)
         self._path = lru_cache(4096)(self._path_uncached)
         self._query = lru_cache(4096)(self._query_uncached)
         self._referrer = lru_cache(4096)(self._referrer_uncached)
@@ -79,16 +88,25 @@ class Capture:
         response_headers: Iterable[tuple[bytes, bytes]] = (),
         bytes_sent: int = 0,
         started_ns: int = 0,
+        found: list[bytes] | None = None,
     ) -> None:
-        """Record one answered request. `started_ns` is of time.perf_counter_ns. Never raises, never waits."""
+        """Record one answered request. Never raises, never waits.
+
+        `started_ns` is of time.perf_counter_ns; `found` what request_headers found, where the caller has it already.
+        """
         try:
             basis = visit.basis_of(self.policy, decision)
             if basis is None:
                 return
+            duration = (time.perf_counter_ns() - started_ns) // 1_000_000 if started_ns else 0
+            if visitor_id and found is not None and basis in WITH_VISITOR:
+                line = self._line(scope, basis, decision.revision, visitor_id, status, bytes_sent, duration, found)
+                if line is not None:
+                    self.spool.append(line)
+                return
             path = self._path(scope.get("path", "/"))
             if path is None:
                 return
-            duration = (time.perf_counter_ns() - started_ns) // 1_000_000 if started_ns else 0
             row = self._row(scope, basis, decision.revision, visitor_id, path, status, bytes_sent, duration)
             self.spool.append(_encode(row))
             if self._plausible and row.visitor:
@@ -96,6 +114,53 @@ class Capture:
         except Exception:  # a page is served whatever happens here; the counter and the log say that something did
             self.failures += 1
             log.exception("a page view could not be captured")
+
+    def _line(
+        self,
+        scope: Scope,
+        basis: str,
+        revision: int,
+        visitor_id: str,
+        status: int,
+        bytes_sent: int,
+        duration: int,
+        found: list[bytes],
+    ) -> bytes | None:
+        """A view as it is encoded by `_row`, put together from two remembered parts: the page and the browser.
+
+        Their time is the only thing that differs between two views of one page by one visitor.
+        """
+        path = self._path(scope.get("path", "/"))
+        if path is None:
+            return None
+        of_page = (path, scope.get("query_string"), found[HOST], found[REFERER], scope.get("method"))
+        of_browser = (
+            *found[BROWSER],
+            visitor_id,
+            scope.get("http_version"),
+            self._clients.origin(scope),
+            basis,
+            revision,
+        )
+        page, browser = self._pages.get(of_page), self._browsers.get(of_browser)
+        if page is None or browser is None:
+            row = self._row(scope, basis, revision, visitor_id, path, 0, 0, 0)
+            fields = [bytes(field) for field in msgspec.json.decode(_encode(row), type=list[msgspec.Raw])]
+            page = b",".join(fields[KIND:STATUS])
+            browser = b",".join(fields[PROTOCOL:])
+            self._pages.put(of_page, page, 2 * len(page) + 400)
+            self._browsers.put(of_browser, browser, 2 * len(browser) + 800)
+        if self._plausible:
+            self._remember_view(visitor_key(visitor_id), path)
+        return b"[%b,%d,%b,%d,%d,%d,%b]" % (
+            self._site_json,
+            time.time_ns() // 1_000_000,
+            page,
+            status,
+            bytes_sent,
+            duration,
+            browser,
+        )
 
     def event(
         self,

@@ -118,6 +118,13 @@ class ClientResolver:
         headers = scope.get("headers") or ()
         return self._proxies.client_address(peer, (v for n, v in headers if n.lower() == b"x-forwarded-for"))
 
+    def origin(self, scope: MutableMapping[str, Any]) -> object:
+        """What tells one client's country from another's, for a key in memory: cheaper than `resolve` without proxies."""
+        if self._proxies:
+            return self.resolve(scope)
+        client = scope.get("client")
+        return client[0] if isinstance(client, tuple | list) and client else None
+
     def resolve(self, scope: MutableMapping[str, Any]) -> Client:
         """Country and truncated address of the request's client."""
         told = b""

@@ -113,6 +113,10 @@ class ConsentMiddleware:
         self._keys[:] = secrets_from(secret_keys)
         self._tokens.rotate(self._keys)
 
+    async def close(self) -> None:
+        """Close what this worker holds open, where no lifespan does it. The next request opens it again."""
+        await self._opening.close()
+
     def _is_own(self, scope: Scope) -> bool:
         path = scope["path"]
         if root := scope.get("root_path"):

@@ -12,6 +12,17 @@ from consent_middleware.bounded import BoundedCache
 from consent_middleware.country import TrustedProxies
 from consent_middleware.decision import DNT, GPC, Choice, Decision, holds_until, resolve
 from consent_middleware.gate import CookieRules, cookie_pairs, cookie_values, filter_request_cookies
+from consent_middleware.request_headers import (
+    ACCEPT,
+    COOKIE,
+    DESTINATION,
+    DO_NOT_TRACK,
+    HOST,
+    PROTO,
+    SEC_GPC,
+    find_headers,
+    place_of,
+)
 from consent_middleware.token import BadToken, ConsentTokens, consent_cookie_name, visitor_cookie_name
 
 if TYPE_CHECKING:
@@ -25,19 +36,8 @@ Key = tuple[bytes, bool, tuple[str, ...], str]  # Cookie header, https, signals,
 CACHED_HEADERS: Final = 4096
 CACHED_BYTES: Final = 4_000_000
 VERDICT_BYTES: Final = 600  # what a verdict takes beside the header itself
-REMEMBERED_NAMES: Final = 512
-
-COOKIE, SEC_GPC, DO_NOT_TRACK, HOST, PROTO, ACCEPT, DESTINATION = 1, 2, 3, 4, 5, 6, 7
-_SLOTS: Final = {
-    b"cookie": COOKIE,
-    b"sec-gpc": SEC_GPC,
-    b"dnt": DO_NOT_TRACK,
-    b"host": HOST,
-    b"x-forwarded-proto": PROTO,
-    b"accept": ACCEPT,
-    b"sec-fetch-dest": DESTINATION,
-}
-
+_SECURE: Final = frozenset({"https", "wss"})
+_SIGNALS: Final = {(False, False): (), (True, False): (GPC,), (False, True): (DNT,), (True, True): (GPC, DNT)}
 _PAGE_DESTINATIONS: Final = frozenset({b"document", b"iframe", b"frame", b"embed", b"object"})
 _CONSENT: Final = {secure: consent_cookie_name(secure).encode() for secure in (True, False)}
 _VISITOR: Final = {secure: visitor_cookie_name(secure).encode() for secure in (True, False)}
@@ -62,9 +62,13 @@ class Reading(msgspec.Struct, frozen=True):
 
     verdict: Verdict
     headers: Headers  # as the site may see them
-    host: bytes
+    found: list[bytes]  # what matters of them, by the places of request_headers
     secure: bool
     document: bool  # the browser wants a page, as far as it can be told
+
+    @property
+    def host(self) -> bytes:
+        return self.found[HOST]
 
 
 class RequestReader:
@@ -91,7 +95,6 @@ class RequestReader:
         regimes = policy.consent.regimes
         self._only_regime = None if set(regimes) - {"default"} else policy.regime_of("")
         self.rules = {secure: CookieRules(policy, secure=secure) for secure in (True, False)}
-        self._slots: dict[bytes, int] = {}
         self._verdicts: BoundedCache[Key, Verdict] = BoundedCache(entries=CACHED_HEADERS, size=CACHED_BYTES)
 
     def read(self, scope: Scope, revoked: Callable[[str], bool]) -> Reading:
@@ -99,40 +102,13 @@ class RequestReader:
         headers = scope.get("headers") or ()
         if not isinstance(headers, list | tuple):
             headers = list(headers)
-        slots = self._slots
-        cookies: list[bytes] = []
-        host = proto = accept = destination = b""
-        gpc: bool | None = None
-        dnt = False
-        for name, value in headers:
-            try:
-                slot = slots[name]
-            except KeyError:
-                slot = self._slot(name)
-            if slot == 0:
-                continue
-            if slot == COOKIE:
-                cookies.append(value)
-            elif slot == HOST:
-                host = value
-            elif slot == ACCEPT:
-                accept = value
-            elif slot == DESTINATION:
-                destination = value
-            elif slot == SEC_GPC:
-                gpc = value == b"1" and gpc is not False
-            elif slot == PROTO:
-                proto = value
-            elif self._honour_dnt:
-                dnt = value == b"1"
-        signals = ((GPC, DNT) if dnt else (GPC,)) if gpc else ((DNT,) if dnt else ())
-        secure = scope.get("scheme") in ("https", "wss")
-        if proto and self._proxies.trusts(peer_of(scope)):
-            secure = proto.rpartition(b",")[2].strip() in (b"https", b"wss")
+        found = find_headers(headers)
+        secure = scope.get("scheme") in _SECURE
+        if found[PROTO] and self._proxies.trusts(peer_of(scope)):
+            secure = found[PROTO].rpartition(b",")[2].strip() in (b"https", b"wss")
+        signals = _SIGNALS[found[SEC_GPC] == b"1", self._honour_dnt and found[DO_NOT_TRACK] == b"1"]
         regime = self._only_regime or self._policy.regime_of(self._clients.resolve(scope).country)
-        # HTTP/2 may split the header; this is how its pieces are put together again (RFC 9113 8.2.3).
-        cookie = cookies[0] if len(cookies) == 1 else b"; ".join(cookies)
-        key = (cookie, secure, signals, regime)
+        key = (found[COOKIE], secure, signals, regime)
         verdict = self._verdicts.get(key)
         if (
             verdict is None
@@ -140,11 +116,12 @@ class RequestReader:
             or verdict.generation != self._tokens.generation
             or (verdict.record_id is not None and revoked(verdict.record_id))
         ):
-            verdict = self._judge(key, host, revoked)
+            verdict = self._judge(key, found[HOST], revoked)
         if verdict.stripped:
             headers = self._with_cookie(headers, verdict.cookie)
-        document = destination in _PAGE_DESTINATIONS if destination else b"text/html" in accept
-        return Reading(verdict, headers, host, secure, document)
+        destination = found[DESTINATION]
+        document = destination in _PAGE_DESTINATIONS if destination else b"text/html" in found[ACCEPT]
+        return Reading(verdict, headers, found, secure, document)
 
     def undecided(self, scope: Scope) -> Reading:
         """The reading of a request that could not be read: nothing is granted, and no cookie reaches the site."""
@@ -152,7 +129,9 @@ class RequestReader:
         decision = resolve(self._policy, None, signals=(GPC,), regime="opt-in")
         secure = scope.get("scheme") in ("https", "wss")
         allowed = decision.required
-        return Reading(Verdict(decision, None, None, (), (), allowed, 0, 0, None), headers, b"", secure, False)
+        return Reading(
+            Verdict(decision, None, None, (), (), allowed, 0, 0, None), headers, find_headers(()), secure, False
+        )
 
     def _judge(self, key: Key, host: bytes, revoked: Callable[[str], bool]) -> Verdict:
         """Work a verdict out and keep it."""
@@ -202,18 +181,11 @@ class RequestReader:
                 trouble = trouble or bad.reason
         return None, trouble
 
-    def _slot(self, name: bytes) -> int:
-        """Which of the headers that matter this is, whatever the case of its letters; 0 for all others."""
-        slot = _SLOTS.get(name.lower(), 0)
-        if len(self._slots) < REMEMBERED_NAMES and len(name) <= 64:
-            self._slots[name] = slot
-        return slot
-
     def _with_cookie(self, headers: Headers, cookie: bytes | None) -> Headers:
         """The same headers with what is left of the Cookie header, at its first place."""
         changed: list[tuple[bytes, bytes]] = []
         for pair in headers:
-            if self._slot(pair[0]) != COOKIE:
+            if place_of(pair[0]) != COOKIE:
                 changed.append(pair)
             elif cookie is not None:
                 changed.append((pair[0], cookie))

@@ -28,6 +28,8 @@ from typing import IO, Final, Literal
 
 import msgspec
 
+# Looked up once: each is asked for on every page view.
+_getpid, _write, _crc32 = os.getpid, os.write, zlib.crc32
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 Kind = Literal["erase", "restrict", "unrestrict", "object", "export", "correct"]
@@ -69,6 +71,8 @@ def boot_id() -> str:
 class _Segment:
     """The open segment of one worker."""
 
+    __slots__ = ("blocks_fd", "born", "checksum", "controls", "end", "path", "rows", "rows_fd", "synced")
+
     def __init__(self, folder: Path, number: int) -> None:
         self.path = folder / f"{number:08d}.rows"
         self.born = time.monotonic()
@@ -102,6 +106,7 @@ class Spool:
     ) -> None:
         self.folder = Path(folder)
         self.limits = limits or SpoolLimits()
+        self._block_bytes = self.limits.block_bytes
         self.dropped = 0
         self.appended = 0
         self._now = now
@@ -144,28 +149,29 @@ class Spool:
         await future
 
     def _append(self, line: bytes, waiter: Waiter | None) -> bool:
-        if os.getpid() != self._pid:
+        if _getpid() != self._pid:
             self._reset()
+        size = len(line)
         with self._lock:
             try:
-                if self._room < len(line):
+                if self._room < size:
                     raise SpoolFull
                 segment = self._segment or self._open_segment()
-                written = os.write(segment.rows_fd, line)
-                if written != len(line):  # the disk is full: take the half line back
+                written = _write(segment.rows_fd, line)
+                if written != size:  # the disk is full: take the half line back
                     os.ftruncate(segment.rows_fd, segment.end)
                     raise SpoolFull
             except (OSError, SpoolFull):
                 self.dropped += 1
                 return False
-            segment.checksum = zlib.crc32(line, segment.checksum)
-            segment.end += written
+            segment.checksum = _crc32(line, segment.checksum)
+            segment.end = end = segment.end + size
             segment.rows += 1
-            self._room -= written
+            self._room -= size
             self.appended += 1
             if waiter is not None:  # under the same lock: the sync that takes the row takes the waiter too
                 self._waiting.append(waiter)
-            if segment.end - segment.synced >= self.limits.block_bytes:
+            if end - segment.synced >= self._block_bytes:
                 self._wake.set()
         return True
 

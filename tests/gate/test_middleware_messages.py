@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from consent_middleware import request_headers
 from consent_middleware.gate import FilteredCookie
 from tests.gate.driving import KEYS, Seeing, answering, call, consent_cookie, request, values, wrapped
 from tests.gate.policies import SHOP, policy
@@ -359,7 +360,7 @@ def test_never_repeating_cookies_do_not_fill_the_memory(tmp_path: Path, run: Run
         verdicts = app._reader._verdicts
         assert len(verdicts) <= 8192
         assert sum(len(key[0]) for half in (verdicts._young, verdicts._old) for key in half) <= 8_000_000
-        assert len(app._reader._slots) <= 512
+        assert len(request_headers._places) <= 512
 
     run(ask())
 

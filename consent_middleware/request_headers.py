@@ -1,0 +1,62 @@
+"""The request headers that matter here, found in one pass over the list: each has a place in a short list of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+COOKIE, HOST, SEC_GPC, DO_NOT_TRACK, PROTO, ACCEPT, DESTINATION, REFERER = range(1, 9)
+# What a captured visit says about the browser, in one run, so that a slice of the list holds it.
+USER_AGENT, ACCEPT_LANGUAGE = 9, 10
+HINTS: Final = slice(11, 17)
+BROWSER: Final = slice(USER_AGENT, HINTS.stop)
+
+NAMES: Final = {
+    b"cookie": COOKIE,
+    b"host": HOST,
+    b"sec-gpc": SEC_GPC,
+    b"dnt": DO_NOT_TRACK,
+    b"x-forwarded-proto": PROTO,
+    b"accept": ACCEPT,
+    b"sec-fetch-dest": DESTINATION,
+    b"referer": REFERER,
+    b"user-agent": USER_AGENT,
+    b"accept-language": ACCEPT_LANGUAGE,
+    b"sec-ch-ua": 11,
+    b"sec-ch-ua-full-version-list": 12,
+    b"sec-ch-ua-platform": 13,
+    b"sec-ch-ua-platform-version": 14,
+    b"sec-ch-ua-mobile": 15,
+    b"sec-ch-ua-model": 16,
+}
+# Of these, a second header joins the first; of all others the last one holds.
+_JOINED: Final = {COOKIE: b"; ", SEC_GPC: b", "}
+_NOTHING: Final = [b""] * HINTS.stop
+REMEMBERED_NAMES: Final = 512
+REMEMBERED_NAME_BYTES: Final = 64
+
+_places: dict[bytes, int] = {}
+
+
+def find_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """The values by place; empty for what was not sent. Place 0 holds what does not matter."""
+    found = _NOTHING.copy()
+    places = _places
+    for name, value in headers:
+        try:
+            place = places[name]
+        except KeyError:
+            place = place_of(name)
+        if place:
+            if place in _JOINED and found[place]:
+                value = found[place] + _JOINED[place] + value
+            found[place] = value
+    return found
+
+
+def place_of(name: bytes) -> int:
+    """The place of a header, whatever the case of its letters. Clients invent names: a bounded number is remembered."""
+    place = NAMES.get(name.lower(), 0)
+    if len(_places) < REMEMBERED_NAMES and len(name) <= REMEMBERED_NAME_BYTES:
+        _places[bytes(name)] = place
+    return place
