@@ -127,14 +127,15 @@ def scopes(cookie: bytes) -> Iterator[dict[str, Any]]:
 
 SEVEN = b"; sessionid=abcdefghijklmnop; csrftoken=0123456789abcdef; _ga=GA1.1.1234.5678"
 VISITOR = b"; __Host-visitor=" + secrets.token_urlsafe(16).encode()
-THREE_STRIPPED = consent("analytics") + VISITOR + SEVEN + b"; _fbp=fb.1.17.123; _fbc=fb.1.17.abc; spy=1"
+THREE_STRIPPED = consent("analytics") + VISITOR + SEVEN + b"; a=fb.1.17.123; b=fb.1.17.abc; spy=1"
+LAPSED = consent("analytics") + VISITOR + SEVEN + b"; _fbp=fb.1.17.123; _fbc=fb.1.17.abc; spy=1"
 NONE_STRIPPED = consent("analytics", "marketing") + VISITOR + SEVEN + b"; _ga_AB12=GS1.1.1; _fbp=fb.1.17.123"
 
 
 def never_seen() -> Iterator[dict[str, Any]]:
     """Every request comes with a consent cookie and an analytics cookie that were never seen."""
     for number in itertools.count():
-        cookie = consent("analytics") + VISITOR + SEVEN + b".%d; _fbp=fb.1.17.123; _fbc=f; spy=1" % number
+        cookie = consent("analytics") + VISITOR + SEVEN + b".%d; a=fb.1.17.123; b=f; spy=1" % number
         yield next(scopes(cookie))
 
 
@@ -168,6 +169,7 @@ def cases(folder: Path) -> list[tuple[str, str, App, Iterator[dict[str, Any]]]]:
         ("the same again (A/A)", "", page, scopes(seven)),
         ("gate and capture, 7 cookies, 3 stripped", "7", gate(page), scopes(THREE_STRIPPED)),
         ("gate and capture, nothing stripped", "5", gate(page), scopes(NONE_STRIPPED)),
+        ("the same, 2 of them now deleted", "", gate(page), scopes(LAPSED)),
         ("the same, 2 Set-Cookie filtered", "", gate(page_with_cookies), scopes(THREE_STRIPPED)),
         ("gate and capture, never-seen cookie", "14", gate(page), never_seen()),
         ("never-seen cookie under the oldest of 3 keys", "25", gate(page, [KEY, "b" * 20, "c" * 20]), never_seen()),
