@@ -61,8 +61,9 @@ class Mechanism:
         try:
             return self._ask(question)
         except self._dp.OpenDPException as error:
-            if "budget" in str(error) or "filter" in str(error).lower() or "exceed" in str(error).lower():
-                raise OverspendError(f"the privacy filter refuses: {error.message}") from None
+            # "unknown ordering": less rho, but more delta, than is left.
+            if any(word in str(error).lower() for word in ("budget", "filter", "exceed", "unknown ordering")):
+                raise OverspendError(f"the privacy filter refuses: {' '.join(str(error.message).split())}") from None
             raise
 
     def _known(self, measurement: Measurement, names: tuple[str, ...]) -> Any:

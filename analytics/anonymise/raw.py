@@ -82,10 +82,9 @@ class RawPeriod:
         self, cube: Cube, asked: list[Measurement], words: Mapping[int, str]
     ) -> Iterable[tuple[str, str, int]]:
         rows, parameters = self._parameters(cube)
-        bounds = {m.metric: m.bound_squared for m in asked if m.kind != "retention"}
-        retention = {m.metric.removesuffix("-retention"): m.bound_squared for m in asked if m.kind == "retention"}
-        for number, metric in enumerate(METRICS, 1):
-            parameters |= {f"bound_{number}": bounds.get(metric, 0), f"retained_{number}": retention.get(metric, 0)}
+        parameters |= self._bounds(asked)
+        metrics = {m.metric for m in asked}
+        retention = {metric.removesuffix("-retention") for metric in metrics if metric.endswith("-retention")}
         names = {**words, **self._pairs(rows, parameters, words)} if len(cube.columns) == 2 else words
         statement = _statement("cube_retention" if retention else "cube", rows)
         for key, *amounts in self._store.query(statement, parameters):
@@ -94,8 +93,17 @@ class RawPeriod:
             for metric, amount in zip(METRICS, amounts, strict=True):
                 if part and metric in retention:
                     yield f"{cube.name}/{metric}-retention", part, int(amount)
-                elif not part and metric in bounds:
+                elif not part and metric in metrics:
                     yield f"{cube.name}/{metric}", name, int(amount)
+
+    @staticmethod
+    def _bounds(asked: Iterable[Measurement]) -> dict[str, int]:
+        """The squared bounds of each metric and of its retention; 0 for what is not measured."""
+        squared = {m.metric: m.bound_squared for m in asked}
+        numbered = list(enumerate(METRICS, 1))
+        return {f"bound_{number}": squared.get(metric, 0) for number, metric in numbered} | {
+            f"retained_{number}": squared.get(f"{metric}-retention", 0) for number, metric in numbered
+        }
 
     def _parameters(self, cube: Cube) -> tuple[str, dict[str, Any]]:
         """Which rows the cube counts, and the parameters of its statement."""

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from analytics.store import open_store
+from tests.anonymise.audit_tools import empty
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One embedded engine for all tests of this folder: opening it costs half a second."""
+    with open_store(None, tmp_path_factory.mktemp("seal")) as store:
+        yield store
+
+
+@pytest.fixture
+def store(engine: Any) -> Any:
+    empty(engine)
+    return engine
