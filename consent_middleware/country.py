@@ -119,7 +119,7 @@ class ClientResolver:
         return self._proxies.client_address(peer, (v for n, v in headers if n.lower() == b"x-forwarded-for"))
 
     def origin(self, scope: MutableMapping[str, Any]) -> object:
-        """What tells one client's country from another's, for a key in memory; cheaper than `resolve` where it can be."""
+        """What tells one client's country from another's, for a key in memory; cheaper than `resolve`."""
         if self._proxies:
             return self.resolve(scope)
         client = scope.get("client")
