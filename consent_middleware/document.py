@@ -53,6 +53,7 @@ class PageRequest(msgspec.Struct, frozen=True):
     referer: bytes
     return_to: str
     host: str
+    secure: bool
     has_body: bool
     mark: bytes  # of the ETags of pages made for this decision
 
@@ -92,6 +93,7 @@ class Documents:
             referer=found.get(b"referer", b""),
             return_to=f"{path}?{query}" if query else path,
             host=host,
+            secure=reading.secure,
             has_body=scope.get("method") != "HEAD",
             mark=b"" if self.friendly else _mark(decision, once, language, self.policy.fingerprint),
         )
@@ -176,7 +178,13 @@ class Document:
         self._inline_allowed = not site or self._nonce is not None
         if documents.policy.site.csp == "off":
             return headers
-        merged = csp.merge(documents.policy, self._request.reachable.__contains__, site, once=self._request.once)
+        merged = csp.merge(
+            documents.policy,
+            self._request.reachable.__contains__,
+            site,
+            once=self._request.once,
+            secure=self._request.secure,
+        )
         return [*(pair for pair in headers if pair[0].lower() != csp.ENFORCE), *merged.pairs()]
 
     def _make_gate(self, encoding: str) -> HtmlGate:
