@@ -35,7 +35,7 @@ FROM (
         number AS person,
         arrayJoin(range(if(uniform(number, 0, 11) < 0.25, 2, 1))) AS visit,
         arrayJoin(range(least(400, 1 + toUInt32(-log(uniform(number, visit, 12))
-            * {mean:Float64} * if(uniform(number, 0, 13) < 0.01, 12, 1))))) AS step
+            * {mean:Float64} * if(uniform(number, 0, 13) < 0.02, 4, 1))))) AS step
     FROM numbers({visitors:UInt64})
 )
 """

@@ -93,8 +93,9 @@ DEFAULT_CLIPS: Mapping[str, tuple[float, float, float]] = {
     "events": (4.0, 6.0, 10.0),
     "bounces": VISITS,
 }
-PATH_CLIP = (10**0.5, 20**0.5, 40**0.5)
-RETENTION_CLIP = (40.0, 80.0, 160.0)
+PATH_VISITORS_CLIP = (16**0.5, 32**0.5, 64**0.5)
+PATH_VIEWS_CLIP = (10**0.5, 20**0.5, 40**0.5)
+RETENTION_CLIP = (60.0, 120.0, 240.0)
 
 
 def _single(name: str, share: float, **metrics: float) -> Cube:
@@ -143,7 +144,7 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
             columns=("path",),
             keys=path_keys,
             metrics={"visitors": 0.42, "pageviews": 0.58},
-            clip={"visitors": PATH_CLIP, "pageviews": PATH_CLIP},
+            clip={"visitors": PATH_VISITORS_CLIP, "pageviews": PATH_VIEWS_CLIP},
             share=0.30,
             retention=0.06,
         ),

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from analytics.anonymise import sealed
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import Cell, SealedRelease
+from analytics.reports import reconcile
+from analytics.reports.reconcile import Noisy
 
 Z95 = 1.959963984540054
+RETENTION = "-retention"
+# Exactly additive over days. A visit over midnight is two visits of two days and one of the week; a visitor likewise.
+ADDITIVE = frozenset({"pageviews", "events"})
+# Each visit has exactly one of these, each page view an hour: the cells of such a cube make up the total.
+PARTITIONS = {"visits": ("channel", "country", "visit-length"), "pageviews": ("weekday-hour",)}
 
 
 class ReleasedCell(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,16 +40,20 @@ class ReleasedReader:
 
     def __init__(self, releases_dir: Path) -> None:
         self.releases_dir = Path(releases_dir)
-        self._load = lru_cache(maxsize=256)(self._read)
+        self._load = lru_cache(maxsize=128)(self._read)
+        self._manifest = lru_cache(maxsize=1024)(self._read_manifest)
 
     def releases(self, site: str | None = None) -> list[SealedRelease]:
+        """All of them, or those of one site, in the order in which they were sealed."""
         return sealed.releases(self.releases_dir, site) if self.releases_dir.is_dir() else []
 
     def release(self, site: str, period: str | Period) -> SealedRelease | None:
         """The release of that period, or None: it was not sealed."""
         stem = (period if isinstance(period, Period) else Period.parse(period)).file_stem
         path = self.releases_dir / site / f"{stem}.json"
-        return sealed.read_manifest(path) if "/" not in site and path.is_file() else None
+        if not site or "/" in site or site.startswith(".") or not path.is_file():
+            return None
+        return self._manifest(path, path.stat().st_mtime_ns)
 
     def cubes(self, site: str, period: str) -> dict[str, list[str]]:
         """cube -> its metrics, in the order of the manifest."""
@@ -53,20 +64,99 @@ class ReleasedReader:
                 found.setdefault(m["cube"], []).append(m["metric"])
         return found
 
-    def cells(self, site: str, period: str, cube: str, metric: str) -> list[ReleasedCell]:
-        """Largest first. Raises KeyError when the period has no release or the release has no such cube or metric."""
+    def cells(self, site: str, period: str, cube: str, metric: str, *, as_drawn: bool = False) -> list[ReleasedCell]:
+        """Largest first. Clipping is undone where the release measured it, days, weeks and months are combined, parts
+        agree with totals; `as_drawn` leaves all that out.
+
+        Raises KeyError when the period has no release or the release has no such cube or metric.
+        """
         release = self.release(site, period)
         if release is None:
             raise KeyError(f"{period} of {site} has no release")
         if metric not in self.cubes(site, period).get(cube, ()):
             raise KeyError(f"{period} of {site}: no {metric} by {cube} was released")
-        cells = [c for c in self._load(release.path, release.sha256) if c.cube == cube and c.metric == metric]
-        shown = [shown_cell(cell.key, cell.value, cell.sigma) for cell in cells]
+        table = self._drawn(release, cube, metric) if as_drawn else self._consistent(release, cube, metric)
+        shown = [shown_cell(key, noisy.value, noisy.sigma) for key, noisy in table.items()]
         return sorted(shown, key=lambda cell: (-cell.estimate, cell.key))
 
+    def _drawn(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
+        cells = self._load(release.path, release.sha256)
+        return {c.key: Noisy(c.value, c.sigma**2) for c in cells if c.cube == cube and c.metric == metric}
+
+    def _unclipped(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
+        """The drawn cells with clipping undone, where the release has a retention cell for it."""
+        drawn = self._drawn(release, cube, metric)
+        measured = self._drawn(release, cube, metric + RETENTION)
+        kept = reconcile.retention(measured["kept"], measured["seen"]) if measured else None
+        return {key: reconcile.unclipped(cell, kept) for key, cell in drawn.items()} if kept else drawn
+
+    def _combined(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
+        """A week or month together with its days, a day together with its week, key by key where all have the key."""
+        own = self._unclipped(release, cube, metric)
+        if metric not in ADDITIVE:
+            return own
+        whole = release if release.period.kind != "day" else self._there(release, "week", cube, metric)
+        if whole is None:
+            return own
+        days = [self._there(release, Period.of("day", day), cube, metric) for day in whole.period.days]
+        if any(day is None for day in days):
+            return own
+        parts = [self._unclipped(day, cube, metric) for day in days if day is not None]
+        of_whole = self._unclipped(whole, cube, metric)
+        result = dict(own)
+        for key in own:
+            if key not in of_whole or not all(key in part for part in parts):
+                continue  # a key below the threshold somewhere: nothing to combine with
+            measured = [part[key] for part in parts]
+            if whole is release:
+                result[key] = reconcile.whole_of(own[key], measured)
+            else:
+                number = whole.period.days.index(release.period.first)
+                result[key] = reconcile.part_of(measured, number, of_whole[key])
+        return result
+
+    def _there(self, release: SealedRelease, period: Period | str, cube: str, metric: str) -> SealedRelease | None:
+        """The sealed period (or the one of that kind which holds the release's first day), if it has the metric."""
+        wanted = period if isinstance(period, Period) else Period.of(period, release.period.first)
+        found = self.release(release.site, wanted)
+        has = found is not None and metric in self.cubes(release.site, str(wanted)).get(cube, ())
+        return found if has else None
+
+    def _consistent(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
+        """Cubes that make up the total add up to it, and the total knows what they say."""
+        table = self._combined(release, cube, metric)
+        partitions = PARTITIONS.get(metric, ())
+        if cube != "total" and cube not in partitions:
+            return table
+        there = self.cubes(release.site, str(release.period))
+        if metric not in there.get("total", ()):
+            return table
+        total = self._combined(release, "total", metric)[""]
+        sums = [
+            reconcile.added(list(self._combined(release, name, metric).values()))
+            for name in partitions
+            if metric in there.get(name, ())
+        ]
+        agreed = reconcile.weighted([total, *sums])
+        return {"": agreed} if cube == "total" else reconcile.summing_to(table, agreed)
+
     def _read(self, path: Path, sha256: str) -> tuple[Cell, ...]:
-        raw = path.read_bytes()
-        return tuple(sealed.read_checked(raw, sha256, path))
+        return tuple(sealed.read_checked(path.read_bytes(), sha256, path))
+
+    def _read_manifest(self, path: Path, _changed: int) -> SealedRelease:
+        return sealed.read_manifest(path)
+
+    def remainder(self, site: str, period: str, cube: str, metric: str) -> ReleasedCell | None:
+        """What a threshold kept back: the total minus the shown keys; None for cubes that have every key."""
+        release = self.release(site, period)
+        kinds = {(m["cube"], m["metric"]): m["keys"] for m in release.manifest["measurements"]} if release else {}
+        if release is None or kinds.get((cube, metric)) not in ("threshold", "selected") or metric not in ADDITIVE:
+            return None
+        if ("total", metric) not in kinds:
+            return None
+        total = self._consistent(release, "total", metric)[""]
+        shown = reconcile.added(list(self._consistent(release, cube, metric).values()))
+        return shown_cell("(not released)", total.value - shown.value, math.hypot(total.sigma, shown.sigma))
 
 
 def shown_cell(key: str, estimate: float, sigma: float) -> ReleasedCell:
@@ -82,6 +172,6 @@ def shown_cell(key: str, estimate: float, sigma: float) -> ReleasedCell:
     )
 
 
-def below_noise(cells: Iterable[ReleasedCell]) -> int:
-    """How many cells can't be told from none."""
-    return sum(cell.noise for cell in cells)
+def as_object(cell: ReleasedCell) -> dict[str, Any]:
+    """For JSON: the number, its interval, and whether it is below its noise."""
+    return {"key": cell.key, "value": cell.value, "interval": [cell.low, cell.high], "below_noise": cell.noise}
