@@ -14,9 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from analytics.anonymise.sealed import SealedRelease
+from analytics.reports import openapi
 from analytics.reports import query as language
 from analytics.reports.access import Grant
 from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite
+from analytics.reports.exports import FORMATS, export
 from analytics.reports.guard import Guard
 from analytics.reports.query import Query
 from analytics.reports.querylog import Entry, QueryLog
@@ -46,6 +48,10 @@ class Api:
     def routes(self) -> list[Route]:
         return [
             Route("/api/v2/query", self._query, methods=["POST"]),
+            Route("/api/v2/export", self._for(self._export), methods=["POST"]),
+            Route("/api/v2/{what}", self._for(self._explore), methods=["POST"]),
+            Route("/openapi.json", self._document, methods=["GET"]),
+            Route("/api/schema/query.json", self._document, methods=["GET"]),
             Route("/api/sites", self._for(self._sites), methods=["GET"]),
             Route("/api/releases", self._for(self._releases), methods=["GET"]),
             Route("/api/query-log", self._for(self._query_log), methods=["GET"]),
@@ -100,18 +106,44 @@ class Api:
             error = str(failure)[:300]
             raise
         finally:
-            self.log.add(
-                Entry(
-                    at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
-                    who=grant.id,
-                    name=grant.name,
-                    site=query.site_id,
-                    query=language.to_object(query),
-                    milliseconds=int((time.monotonic() - started) * 1000),
-                    rows=rows,
-                    error=error,
-                )
-            )
+            self._note(grant, query.site_id, language.to_object(query), started, rows, error)
+
+    async def _export(self, request: Request, grant: Grant) -> Response:
+        format_ = request.query_params.get("format", "csv")
+        if format_ not in FORMATS:
+            raise QueryError("format", f'"{format_}" is not one of {", ".join(FORMATS)}')
+        answer = await self.ask(language.parse(await body_of(request, language.MAX_BODY)), grant)
+        type_, ending = FORMATS[format_]
+        headers = {**NO_STORE, "content-disposition": f'attachment; filename="statistics.{ending}"'}
+        return Response(await asyncio.to_thread(export, answer, format_), media_type=type_, headers=headers)
+
+    async def _explore(self, request: Request, grant: Grant) -> Response:
+        """Funnels, journeys and cohorts: `{site_id, date_range, filters, steps | page}`."""
+        what = request.path_params["what"]
+        if what not in ("funnel", "journey", "cohorts"):
+            return refuse(404, "there is no such question: query, export, funnel, journey or cohorts")
+        try:
+            asked = msgspec.json.decode(await body_of(request, language.MAX_BODY), type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise QueryError("$", f"not a JSON object: {error}") from None
+        site = asked.get("site_id")
+        if not isinstance(site, str) or not grant.sees(site):
+            raise UnknownSite(site)
+        if not grant.reads_cells:
+            raise QueryError("$", f"{what} is answered on the internal lane only, which this token does not read")
+        query = {key: value for key, value in asked.items() if key != "site_id"} | {"kind": what}
+        started = time.monotonic()
+        found = await asyncio.to_thread(self.reporting.explore, what, site, asked)
+        self._note(grant, site, query, started, len(found))
+        return reply({"results": found})
+
+    async def _document(self, request: Request) -> Response:
+        return reply(openapi.query_schema() if "schema" in request.url.path else openapi.document())
+
+    def _note(self, grant: Grant, site: str, query: Any, started: float, rows: int, error: str = "") -> None:
+        at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        took = int((time.monotonic() - started) * 1000)
+        self.log.add(Entry(at, grant.id, grant.name, site, query, took, rows, error))
 
     async def _sites(self, request: Request, grant: Grant) -> Response:
         sites = [site for site in await asyncio.to_thread(self.reporting.sites) if grant.sees(site)]

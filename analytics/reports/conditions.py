@@ -193,9 +193,11 @@ def _compare(leaf: Leaf, value: str, parameters: Parameters) -> str:
     if leaf.dimension == "visit:country_name":
         codes = parameters.add(places.codes_for(leaf), "Array(String)")
         return f"has({codes}, {value})"
-    empty = expressions.column(leaf.dimension).empty
-    clauses = ["" if str(clause) == empty else str(clause) for clause in leaf.clauses]
+    clauses = [str(clause) for clause in leaf.clauses]
     if isinstance(leaf, Is | IsNot):
+        fold: Callable[[str], str] = str if _case_sensitive(leaf) else str.lower
+        empty = fold(expressions.column(leaf.dimension).empty)
+        clauses = ["" if fold(clause) == empty else clause for clause in clauses]
         given = parameters.add(clauses, "Array(String)")
         found = (
             f"has({given}, {value})"

@@ -164,7 +164,7 @@ def parse(body: bytes) -> Query:
     try:
         query = _decode(body)
     except msgspec.ValidationError as error:
-        raise _from_msgspec(error) from None
+        raise _from_msgspec(error, body) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise QueryError("$", f"not a JSON document: {error}") from None
     check(query)
@@ -176,9 +176,30 @@ def parse_object(value: object) -> Query:
     return parse(msgspec.json.encode(value))
 
 
-def _from_msgspec(error: msgspec.ValidationError) -> QueryError:
+LONGEST = {"is": 4, "is_not": 4, "contains": 4, "contains_not": 4, "matches": 3, "matches_not": 3}
+
+
+def _too_long(filters: object, path: str) -> str | None:
+    """Where a filter has too many parts: the one path that the decoder does not give."""
+    for index, filter_ in enumerate(filters if isinstance(filters, list) else ()):
+        if not isinstance(filter_, list) or not filter_ or not isinstance(filter_[0], str):
+            continue
+        here = f"{path}[{index}]"
+        if len(filter_) > LONGEST.get(filter_[0], 2):
+            return here
+        inner = filter_[1] if filter_[0] in ("and", "or") else filter_[1:2]
+        step = f"{here}[1]" if filter_[0] in ("and", "or") else here
+        if filter_[0] not in LONGEST and (found := _too_long(inner, step)):
+            return found
+    return None
+
+
+def _from_msgspec(error: msgspec.ValidationError, body: bytes) -> QueryError:
     reason, _, path = str(error).partition(" - at `")
     path = path.rstrip("`") or "$"
+    if path == "$" and reason.startswith("Expected `array` of at most length"):
+        raw = msgspec.json.decode(body)
+        path = _too_long(raw.get("filters"), "$.filters") or "$.order_by"
     if reason.startswith("Object missing required field"):
         return QueryError(path, f"{reason.split('`')[1]} is required")
     if reason.startswith("Object contains unknown field"):

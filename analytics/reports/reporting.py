@@ -14,14 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from analytics.reports import answer as answers
-from analytics.reports import lanes
-from analytics.reports.daterange import Range
-from analytics.reports.errors import UnknownSite
+from analytics.reports import lanes, paths
+from analytics.reports.daterange import Range, resolve
+from analytics.reports.errors import QueryError, UnknownSite
 from analytics.reports.planner import scope_parameters, sql_text
-from analytics.reports.query import Query
+from analytics.reports.query import Query, parse_object
 from analytics.reports.released import ReleasedReader
-from analytics.reports.saved import Saved
+from analytics.reports.saved import Funnel, Saved
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
 
@@ -105,6 +107,25 @@ class Reporting:
             return lanes.answer(self.released, self.saved.resolve(query), self.now())
         setting = self.setting(query.site_id)
         return answers.answer(self.pool, self.saved.resolve(query), setting, self.now())
+
+    def explore(self, what: str, site: str, asked: dict[str, Any]) -> Any:
+        """A funnel, a journey or the cohorts of a site. Raises QueryError, UnknownSite."""
+        setting = self.setting(site)
+        plain = {"site_id": site, "metrics": ["visitors"], "date_range": asked.get("date_range", "30d")}
+        query = self.saved.resolve(parse_object({**plain, "filters": asked.get("filters", [])}))
+        range_ = resolve(query.date_range, now=self.now(), zone=self.zone, earliest=setting.earliest)
+        if what == "funnel":
+            try:
+                wanted = msgspec.convert({"name": "funnel", "steps": asked.get("steps")}, Funnel)
+            except msgspec.ValidationError as error:
+                raise QueryError("$.steps", str(error)) from None
+            return paths.funnel(self.pool, site, range_, setting, wanted, query.filters)
+        if what == "journey":
+            page = asked.get("page")
+            if not isinstance(page, str) or not page or "\x00" in page:
+                raise QueryError("$.page", "name the page")
+            return paths.journey(self.pool, site, range_, setting, page, query.filters)
+        return paths.cohorts(self.pool, site, range_, setting)
 
     def share_without_key(self, site: str, range_: Range) -> float | None:
         """How much of the range's rows carry no visitor key, from 0 to 1; None without rows."""

@@ -157,11 +157,11 @@ def as_csv(sections: list[Section]) -> str:
     writer = csv.writer(output, lineterminator="\n")
     header, rows = flat(sections)
     writer.writerow(header)
-    writer.writerows([[_harmless(value) for value in row] for row in rows])
+    writer.writerows([[harmless(value) for value in row] for row in rows])
     return output.getvalue()
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """A spreadsheet runs a text that begins like a formula: a quote in front keeps it a text (OWASP CSV injection)."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 

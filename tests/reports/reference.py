@@ -1,0 +1,234 @@
+"""The query language once more: slow, obvious, over plain lists of rows. Shares no code with what it checks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+Row = dict[str, Any]
+GAP = dt.timedelta(minutes=30)
+EMPTY = {"visit:source": "Direct / None", "visit:channel": "Direct", "visit:country": "(not set)"}
+FIELDS = {
+    "event:name": "name",
+    "event:page": "path",
+    "event:hostname": "host",
+    "visit:source": "source",
+    "visit:channel": "channel",
+    "visit:utm_campaign": "utm_campaign",
+    "visit:country": "country",
+    "visit:browser": "browser",
+    "visit:device": "device",
+}
+OF_VISIT = {"visit:source", "visit:channel", "visit:utm_campaign", "visit:entry_page", "visit:exit_page"}
+
+
+class Visit:
+    """Rows of one visitor with no gap above 30 minutes; a row without a key stands alone and is nobody's visit."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows, self.visitor = rows, rows[0]["visitor"]
+        self.views = [row for row in rows if row["name"] == "pageview"]
+        self.events = [row for row in rows if row["name"] not in ("pageview", "engagement")]
+
+    def value(self, dimension: str, *, page_is_entry: bool = False) -> str:
+        if dimension == "visit:entry_page" or (dimension == "event:page" and page_is_entry):
+            return self.views[0]["path"] if self.views else "(not set)"
+        if dimension == "visit:exit_page":
+            return self.views[-1]["path"] if self.views else "(not set)"
+        return shown(dimension, self.rows[0])
+
+
+def shown(dimension: str, row: Row) -> str:
+    if dimension.startswith("event:props:"):
+        return row["props"].get(dimension.removeprefix("event:props:"), "") or "(none)"
+    return row[FIELDS[dimension]] or EMPTY.get(dimension, "(not set)")
+
+
+def visits_of(rows: Iterable[Row]) -> list[Visit]:
+    by_visitor: dict[int, list[Row]] = defaultdict(list)
+    found = []
+    for row in rows:
+        if row["visitor"] and row["kind"] != "count":
+            by_visitor[row["visitor"]].append(row)
+        else:
+            found.append(Visit([{**row, "visitor": 0}]))
+    for own in by_visitor.values():
+        own.sort(key=lambda row: (row["at"], row["name"]))
+        run: list[Row] = []
+        for row in own:
+            if run and row["at"] - run[-1]["at"] > GAP:
+                found.append(Visit(run))
+                run = []
+            run.append(row)
+        found.append(Visit(run))
+    return found
+
+
+def leaf(filter_: list[Any], value: str) -> bool:
+    operator, _, clauses, *rest = filter_
+    if rest and rest[0].get("case_sensitive") is False:
+        value, clauses = value.lower(), [clause.lower() for clause in clauses]
+    word = operator.removesuffix("_not")
+    found = {
+        "is": lambda: value in clauses,
+        "contains": lambda: any(clause in ("" if value in EMPTY_SHOWN else value) for clause in clauses),
+        "matches": lambda: any(re.search(clause, "" if value in EMPTY_SHOWN else value) for clause in clauses),
+    }[word]()
+    return bool(found) is not operator.endswith("_not")
+
+
+EMPTY_SHOWN = {*EMPTY.values(), "(not set)", "(none)"}
+
+
+def goals_of(row: Row, goals: list[dict[str, str]]) -> list[str]:
+    found = []
+    for goal in goals:
+        if goal.get("event"):
+            reached = row["name"] == goal["event"]
+        else:
+            pattern = re.escape(goal["page"]).replace(r"\*", "[^/]*")
+            reached = row["name"] == "pageview" and re.fullmatch(pattern, row["path"]) is not None
+        if reached:
+            found.append(goal["name"])
+    return found
+
+
+def passes(filter_: list[Any], row: Row, visit: Visit, goals: list[dict[str, str]]) -> bool:
+    operator = filter_[0]
+    if operator == "and":
+        return all(passes(each, row, visit, goals) for each in filter_[1])
+    if operator == "or":
+        return any(passes(each, row, visit, goals) for each in filter_[1])
+    if operator == "not":
+        return not passes(filter_[1], row, visit, goals)
+    if operator in ("has_done", "has_not_done"):
+        done = any(passes(filter_[1], other, visit, goals) for other in visit.rows)
+        return done is (operator == "has_done")
+    dimension = filter_[1]
+    if dimension == "event:goal":
+        return any(leaf(filter_, name) for name in goals_of(row, goals))
+    value = visit.value(dimension) if dimension in OF_VISIT else shown(dimension, row)
+    return leaf(filter_, value)
+
+
+def keys_of(
+    dimensions: list[str], row: Row, visit: Visit, zone: str, goals: list[dict[str, str]], *, by_visit: bool
+) -> list[tuple[str, ...]]:
+    """The groups that a row belongs to: several when it reaches several goals."""
+    keys: list[tuple[str, ...]] = [()]
+    for dimension in dimensions:
+        if dimension.startswith("time:"):
+            at = (visit.rows[0] if by_visit else row)["at"].astimezone(ZoneInfo(zone))
+            label = at.strftime("%Y-%m-%d %H:00:00") if dimension == "time:hour" else at.date().isoformat()
+            if dimension == "time:month":
+                label = at.date().replace(day=1).isoformat()
+            values = [label]
+        elif dimension == "event:goal":
+            values = goals_of(row, goals)
+        elif by_visit or dimension in OF_VISIT:
+            values = [visit.value(dimension, page_is_entry=by_visit)]
+        else:
+            values = [shown(dimension, row)]
+        keys = [(*key, value) for key in keys for value in values]
+    return keys
+
+
+def answer(
+    rows: list[Row], query: dict[str, Any], goals: list[dict[str, str]], zone: str
+) -> dict[tuple[str, ...], list[Any]]:
+    dimensions, filters = query["dimensions"], query["filters"]
+    visits = visits_of(rows)
+    of_rows: dict[tuple[str, ...], list[tuple[Row, Visit]]] = defaultdict(list)
+    of_visits: dict[tuple[str, ...], list[Visit]] = defaultdict(list)
+    for visit in visits:
+        for row in visit.rows:
+            if all(passes(each, row, visit, goals) for each in filters):
+                for key in keys_of(dimensions, row, visit, zone, goals, by_visit=False):
+                    of_rows[key].append((row, visit))
+        if visit.visitor and "event:goal" not in dimensions and matching(visit, filters, dimensions, goals):
+            for key in keys_of(dimensions, visit.rows[0], visit, zone, goals, by_visit=True):
+                of_visits[key].append(visit)
+    if not dimensions:
+        of_rows[()], of_visits[()] = of_rows[()], of_visits[()]
+    whole = {row["visitor"] for own in of_rows.values() for row, _ in own} - {0}
+    without_goal = answer_without_goal(visits, filters, goals)
+    by_event = any(dimension.startswith("event:") for dimension in dimensions)
+    asked_of_visits = [m for m in query["metrics"] if m in SESSION or (m == "visits" and not by_event)]
+    asked_of_rows = [m for m in query["metrics"] if m not in asked_of_visits]
+    keys = (set(of_rows) if asked_of_rows else set()) | (set(of_visits) if asked_of_visits else set())
+    found = {}
+    for key in keys:
+        counted = {"rows": of_rows.get(key, []), "visits": of_visits.get(key, [])}
+        found[key] = [metric(name, counted, whole, without_goal, by_event) for name in query["metrics"]]
+    return found
+
+
+def matching(visit: Visit, filters: list[Any], dimensions: list[str], goals: list[dict[str, str]]) -> bool:
+    """A visit passes when one of its rows passes everything; by page, a filter on the page means the entry page."""
+    entry = "event:page" in dimensions
+
+    def rewritten(each: list[Any]) -> list[Any]:
+        if each[0] in ("and", "or"):
+            return [each[0], [rewritten(inner) for inner in each[1]]]
+        if each[0] == "not":
+            return ["not", rewritten(each[1])]
+        if each[0] in ("has_done", "has_not_done"):
+            return each
+        return [each[0], "visit:entry_page", *each[2:]] if each[1] == "event:page" else each
+
+    wanted = [rewritten(each) for each in filters] if entry else filters
+    of_first = {field: visit.rows[0][field] for field in ("country", "browser", "device")}
+    return any(all(passes(each, {**row, **of_first}, visit, goals) for each in wanted) for row in visit.rows)
+
+
+def answer_without_goal(visits: list[Visit], filters: list[Any], goals: list[dict[str, str]]) -> set[int]:
+    kept = [each for each in filters if each[1] != "event:goal"]
+    found = {
+        row["visitor"]
+        for visit in visits
+        for row in visit.rows
+        if all(passes(each, row, visit, goals) for each in kept)
+    }
+    return found - {0}
+
+
+SESSION = {"views_per_visit", "bounce_rate", "visit_duration"}
+
+
+def metric(name: str, counted: dict[str, Any], whole: set[int], without_goal: set[int], by_event: bool) -> Any:
+    rows, visits = counted["rows"], counted["visits"]
+    visitors = {row["visitor"] for row, _ in rows} - {0}
+    if name == "visitors":
+        return len(visitors)
+    if name == "pageviews":
+        return sum(row["name"] == "pageview" for row, _ in rows)
+    if name == "events":
+        return sum(row["name"] != "engagement" for row, _ in rows)
+    if name == "visits":
+        return len({id(visit) for row, visit in rows if row["visitor"]}) if by_event else len(visits)
+    if name == "views_per_visit":
+        return sum(len(visit.views) for visit in visits) / len(visits) if visits else 0
+    if name == "bounce_rate":
+        bounced = [visit for visit in visits if len(visit.views) <= 1 and not visit.events]
+        return 100 * len(bounced) / len(visits) if visits else 0
+    if name == "visit_duration":
+        spans = [(visit.rows[-1]["at"] - visit.rows[0]["at"]).total_seconds() for visit in visits]
+        return sum(spans) / len(spans) if spans else 0
+    if name == "percentage":
+        return 100 * len(visitors) / len(whole) if whole else 0
+    if name == "conversion_rate":
+        return 100 * len(visitors) / len(without_goal) if without_goal else 0
+    pages: dict[Any, list[Row]] = defaultdict(list)
+    for row, visit in rows:
+        pages[(id(visit) if visit.visitor else visit.rows[0]["at"]), row["path"]].append(row)
+    if name == "scroll_depth":
+        depths = [depth for depth in (max(row["scroll"] for row in own) for own in pages.values()) if depth]
+        return sum(depths) / len(depths) if depths else None
+    if name == "time_on_page":
+        spent = [span for span in (sum(row["engagement_ms"] for row in own) for own in pages.values()) if span]
+        return sum(spent) / len(spent) / 1000 if spent else None
+    raise KeyError(name)
