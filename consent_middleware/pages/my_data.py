@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import hmac
@@ -166,6 +167,7 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
 
     async def handler(services: Services, request: Request) -> Response:
         from consent_middleware.capture import visitor_key
+        from consent_middleware.ledger import LedgerUnavailable
 
         t = words_for(services.policy, page_language(services.policy, request))
         if not from_this_site(request.headers):
@@ -183,6 +185,16 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
             return JSONResponse({"error": str(error)}, 400)
         text = fields.get("text", [""])[-1].strip()[:MAX_CORRECTION] if verb == "correct" else ""
         ticket = ticket_for(services, visitor, f"{verb} {text}", time.time())
+        record_id = request.scope["consent"].record_id
+        if verb == "erase" and record_id is not None:
+            # The proof of consent stays, countable; what led from it to this visitor goes.
+            try:
+                await asyncio.to_thread(services.ledger.forget, record_id)
+            except LedgerUnavailable:
+                lines = [t("We could not erase your data right now. Please try again later.")]
+                return page(
+                    services, request, "message.html", status=503, title=t("My data"), lines=lines, return_to="/"
+                )
         await services.desk.ask(verb, visitor_key(visitor), ticket, text)
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"state": "accepted", "request": verb, "reference": ticket[:8]}, 202)

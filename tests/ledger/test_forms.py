@@ -14,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from consent_middleware import optin
+from consent_middleware import ConsentMiddleware, optin
 from consent_middleware.forms import ConsentField, TextChanged, consent_of, record_consent
+from consent_middleware.ledger import open_ledger
 from consent_middleware.ledger.heads import seal
+from consent_middleware.ledger.record import decode_record
 from consent_middleware.optin import BadLink, DoubleOptIn
 from consent_middleware.services import Services
 from consent_middleware.suppression import MARKETING, SuppressionList
@@ -207,3 +209,20 @@ async def test_what_is_no_address_is_refused(tmp_path: Path) -> None:
         for wrong in ("ada", "@example.com", "ada@", ""):
             with pytest.raises(ValueError, match="not an e-mail address"):
                 await SuppressionList(services.ledger, POLICY).note(wrong)
+
+
+async def test_a_visitor_who_erases_their_data_takes_the_subject_key_along(tmp_path: Path) -> None:
+    site = ConsentMiddleware(Starlette(), POLICY, tmp_path, SECRETS)
+    transport = httpx.ASGITransport(site)
+    own = {"origin": "https://law.example", "accept": "application/json"}
+    async with httpx.AsyncClient(transport=transport, base_url="https://law.example", headers=own) as browser:
+        await browser.post("/_consent/", data={"choice": "accept"})
+        ledger = open_ledger(tmp_path)
+        ((_, _, _, body, _),) = ledger.reader.query("chain_entries", {"first": 0, "beyond": 1 << 40})
+        record = decode_record(body)
+        assert (ledger.subject_of(record) or "").startswith("visitor:")
+        answer = await browser.post("/_consent/data/erase")
+        assert answer.status_code == 202, answer.text
+        assert ledger.subject_of(record) is None
+        assert ledger.read_now(record.record_id) == [record]
+        ledger.close()
