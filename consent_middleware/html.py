@@ -13,6 +13,7 @@ from collections.abc import Callable
 from consent_middleware.consent_mode import consent_mode
 from consent_middleware.held import VOID, Held, Place
 from consent_middleware.holding import Hold, Holder
+from consent_middleware.inventory import storage_reporter
 from consent_middleware.loading import LOADING_TAGS, host_of
 from consent_middleware.markup import Markup, Piece, attributes_of
 from consent_middleware.policy import PrivacyPolicy
@@ -79,6 +80,7 @@ class HtmlGate:
         self._placeholder = placeholder
         self._first = consent_mode(policy, allows, nonce, external=not inline_allowed)  # before any script
         self._head = head
+        self._reporter = storage_reporter(policy, nonce)
         self._body = body
         self._markup = Markup(_WATCHED)
         self._ahead = 0  # bytes of the markup's unfinished rest that have left already
@@ -244,7 +246,7 @@ class HtmlGate:
             return b""
         self._head_done = True
         self._markup.watch_all = False
-        return self._take_first() + self._encoded(self._head)
+        return self._take_first() + self._encoded(self._head) + self._reporter
 
     def _take_body(self) -> bytes:
         if self._body_done:
@@ -270,7 +272,7 @@ class HtmlGate:
         """The content of a noscript: text to browsers with scripts, and markup to those without."""
         inner = HtmlGate(policy=self._policy, allows=self._allows, host=self._host, placeholder=self._placeholder)
         inner._holder = self._holder
-        inner._first = b""
+        inner._first = inner._reporter = b""
         inner._head_done = inner._body_done = True
         inner._markup.watch_all = False
         return inner.feed(content) + inner.close()

@@ -35,6 +35,19 @@ MAX_NAME = 128
 MAX_REPORT_BYTES = 65_536
 WRITE_EVERY_S = 5.0
 KEEP_DAYS = 90
+REPORTER = "storage-report.js"
+# Names only; a value never leaves the browser.
+_REPORTER_SCRIPT = """\
+(() => {
+  const url = new URL("csp-report", document.currentScript.src);
+  const keys = (read) => { try { return Object.keys(read()); } catch { return []; } };
+  addEventListener("load", () => setTimeout(() => {
+    const storage = { local: keys(() => localStorage), session: keys(() => sessionStorage) };
+    if (storage.local.length + storage.session.length) navigator.sendBeacon(url, JSON.stringify({ storage }));
+  }, 3000));
+})();
+"""
+_NONCE = re.compile(r"[A-Za-z0-9+/_=-]{1,256}")
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{8,}|\d{4,}")
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
@@ -160,6 +173,8 @@ def routes(services: Services) -> list[BaseRoute]:
             report = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError):
             return Response(status_code=400)
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return Response(status_code=403)
         own_host = request.headers.get("host", "")
         for host, directive in blocked_hosts(report):
             if not VendorIndex.of(policy).is_own(host, own_host):
@@ -168,7 +183,23 @@ def routes(services: Services) -> list[BaseRoute]:
             inventory.storage_key(name, area)
         return Response(status_code=204)
 
-    return [Route(f"{policy.site.prefix}/csp-report", csp_report, methods=["POST"])]
+    async def reporter(request: Request) -> Response:
+        headers = {"cache-control": "public, max-age=86400", "x-content-type-options": "nosniff"}
+        return Response(_REPORTER_SCRIPT, media_type="text/javascript", headers=headers)
+
+    prefix = policy.site.prefix
+    found: list[BaseRoute] = [Route(f"{prefix}/csp-report", csp_report, methods=["POST"])]
+    if policy.site.report_storage:
+        found.append(Route(f"{prefix}/{REPORTER}", reporter, methods=["GET"]))
+    return found
+
+
+def storage_reporter(policy: PrivacyPolicy, nonce: str | None = None) -> bytes:
+    """The tag of the script that reports storage keys; empty unless the policy asks for it."""
+    if not policy.site.report_storage:
+        return b""
+    mark = f' nonce="{nonce}"' if nonce and _NONCE.fullmatch(nonce) else ""
+    return f'<script defer src="{policy.site.prefix}/{REPORTER}"{mark}></script>'.encode()
 
 
 def blocked_hosts(report: object) -> Iterable[tuple[str, str]]:

@@ -69,6 +69,7 @@ class Site(Section, frozen=True, kw_only=True):
     insert: bool = True  # put banner and script into HTML pages
     cache: Literal["private", "friendly"] = "private"
     csp: Literal["enforce", "report", "off"] = "enforce"
+    report_storage: bool = False  # pages report the names, never the values, of storage keys: `consent check --live`
     banner: Literal["bottom", "corner", "centre"] = "bottom"
     control: Literal["floating", "footer", "none"] = "floating"  # the permanent way back to the choices
     texts: dict[str, dict[str, str]] = {}  # language -> {English sentence: the site's own wording}

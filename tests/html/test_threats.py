@@ -190,6 +190,13 @@ class TestReports:
     def test_nonsense_is_refused_or_ignored_and_never_an_error(self, client: TestClient, body: bytes) -> None:
         assert client.post("/_consent/csp-report", content=body).status_code in (204, 400)
 
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    def test_another_site_can_report_nothing(self, client: TestClient, services: FakeServices, site: str) -> None:
+        report = {"csp-report": {"blocked-uri": "https://nobody.test/"}}
+        answer = client.post("/_consent/csp-report", json=report, headers={"sec-fetch-site": site})
+        assert answer.status_code == 403
+        assert services.inventory.seen() == []
+
     def test_a_report_is_bounded(self, client: TestClient, services: FakeServices) -> None:
         assert client.post("/_consent/csp-report", content=b"x" * 70_000).status_code == 413
         assert services.inventory.seen() == []
