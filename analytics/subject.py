@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import os
+import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -136,7 +139,42 @@ def erase(store: Store, data_dir: Path, visitors: Sequence[int]) -> dict[int, in
     delete_erased(store)
     _lift(store, visitors)
     quarantine.erase(data_dir, visitors)
+    for visitor in visitors:
+        remember_erasure(data_dir, visitor)
     return {int(visitor): int(count) for visitor, count in counts}
+
+
+def remember_erasure(data_dir: Path, visitor: int) -> None:
+    """Put an erasure on the list that a restored backup is held against: salted hashes, from which no key follows."""
+    path = Path(data_dir) / "erasures.json"
+    known: dict[str, Any] = {"salt": str(secrets.randbits(127)), "hashes": []}
+    if path.exists():
+        known = msgspec.json.decode(path.read_bytes())
+    digest = _erasure_hash(known["salt"], visitor)
+    if digest in known["hashes"]:
+        return
+    known["hashes"].append(digest)
+    unfinished = path.with_suffix(".tmp")
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.encode(known))
+        os.fsync(fd)
+    unfinished.replace(path)
+
+
+def _erasure_hash(salt: str, visitor: int) -> str:
+    return hashlib.sha256(f"{salt} {visitor}".encode()).hexdigest()
+
+
+def replay_erasures(store: Store, data_dir: Path) -> int:
+    """After a restore: erase again everybody on the list; how many rows went."""
+    path = Path(data_dir) / "erasures.json"
+    if not path.exists():
+        return 0
+    known = msgspec.json.decode(path.read_bytes())
+    values = {"salt": known["salt"], "hashes": known["hashes"]}
+    again = [int(row[0]) for row in store.query(store.sql("erased_before"), values)]
+    return sum(erase(store, data_dir, again).values()) if again else 0
 
 
 def delete_erased(store: Store) -> None:

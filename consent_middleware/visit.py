@@ -132,12 +132,27 @@ _CLICK_IDS = frozenset(
 )
 _EMAIL = re.compile(r"[^\s@/?&=]+(?:@|%40)[^\s@/?&=]+\.[a-z]{2,}", re.IGNORECASE)
 _CARD = re.compile(r"(?:\d[ +.-]?){12,18}\d")
-_TOKEN = re.compile(r"(?=[\w.~+/=-]*\d)(?=[\w.~+/=-]*[A-Za-z])[A-Za-z0-9_.~+/=-]{24,}|[0-9a-fA-F]{16,}|eyJ[\w-]{8,}")
+# An unbroken run of letters and digits mixed, a UUID, or a JWT. Words joined by hyphens are a title, not a token.
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9_])(?=[A-Za-z_]*\d)(?=\d*[A-Za-z_])[A-Za-z0-9_]{16,}"
+    r"|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-|eyJ[\w-]{8,}"
+)
 
 
 def is_identifying(value: str) -> bool:
-    """True for an e-mail address, something that looks like a payment card, or a token."""
-    return bool(_EMAIL.search(value) or _CARD.search(value) or _TOKEN.search(value))
+    """True for an e-mail address, a payment card's number, or something that looks like a token."""
+    if _EMAIL.search(value) or _TOKEN.search(value):
+        return True
+    return any(_luhn(re.sub(r"\D", "", found)) for found in _CARD.findall(value))
+
+
+def _luhn(digits: str) -> bool:
+    """The check digit of payment cards; a number that fails it is no card."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * 2 if place % 2 else int(digit)
+        total += doubled - 9 if doubled > 9 else doubled
+    return total % 10 == 0
 
 
 def scrub_query(query: str, allowed: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -10,6 +11,7 @@ import msgspec
 
 from analytics.ingest import referrer, useragent
 from analytics.store import Store
+from consent_middleware.visit import MAX_USER_AGENT, referrer_host, scrub_query
 
 AGENT_STRUCTURE: Final = ", ".join(
     f"{name} LowCardinality(String)"
@@ -17,6 +19,13 @@ AGENT_STRUCTURE: Final = ", ".join(
 )
 SOURCE_STRUCTURE: Final = "referrer LowCardinality(String), query String, " + ", ".join(
     f"{name} LowCardinality(String)" for name in ("source", "channel", "utm_source", "utm_medium")
+)
+IMPORT_SOURCE_STRUCTURE: Final = "referrer LowCardinality(String), query String, " + ", ".join(
+    f"{name} LowCardinality(String)"
+    for name in (
+        *("host", "kept", "source", "channel", "utm_source", "utm_medium"),
+        *("utm_campaign", "utm_term", "utm_content"),
+    )
 )
 _encode = msgspec.json.Encoder().encode
 _agent = lru_cache(100_000)(useragent.parse)
@@ -51,3 +60,27 @@ def _fill(store: Store, table: str, structure: str, rows: list[list[Any]]) -> No
     store.command(f"CREATE OR REPLACE TABLE {table} ({structure}) ENGINE = Memory")
     if rows:
         store.load(table, structure, "JSONCompactEachRow", [b"\n".join(map(_encode, rows)), b"\n"])
+
+
+def make_import_tables(
+    store: Store, tables: dict[str, str], allowed: frozenset[str], country_of: Callable[[str], str], site: str
+) -> None:
+    """Tables of the user agents, referrers with campaign parameters, and addresses of a piece of an access log."""
+    staged = tables["staged"]
+    agents = store.query(f"SELECT DISTINCT toString(user_agent) FROM {staged} WHERE reason = ''")
+    agents_structure = AGENT_STRUCTURE.replace(", hints LowCardinality(String)", "")
+    texts = [(text, _fields(_agent(text[:MAX_USER_AGENT], ""))) for (text,) in agents]
+    _fill(store, tables["agents"], agents_structure, [[text, *fields] for text, fields in texts])
+    pairs = store.query(f"SELECT DISTINCT toString(referrer), tagged FROM {staged} WHERE reason = ''")
+    own = frozenset((site.removeprefix("www."),))
+    rows = []
+    for link, query in pairs:
+        host = referrer_host(link, own)
+        kept = scrub_query(query, allowed)
+        values = parse_qs(kept)
+        campaign = [values.get(name, [""])[0] for name in ("utm_campaign", "utm_term", "utm_content")]
+        rows.append([link, query, host, kept, *_source(host, kept), *campaign])
+    _fill(store, tables["sources"], IMPORT_SOURCE_STRUCTURE, rows)
+    addresses = store.query(f"SELECT DISTINCT address FROM {staged} WHERE reason = ''")
+    countries = [[address, country_of(address)] for (address,) in addresses]
+    _fill(store, tables["countries"], "address String, country LowCardinality(String)", countries)

@@ -14,10 +14,12 @@ from typing import Final
 
 import msgspec
 
+from analytics import subject
 from analytics.ingest import enrich, quarantine
 from analytics.ingest.progress import Batch, Progress, only_loader
 from analytics.ingest.segments import Segment, read_block, remove_empty_workers, segments
 from analytics.store import Store, StoreError, StoreUnavailable
+from analytics.subject import erased as erased_visitors
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.visit import SPOOL_COLUMNS
 
@@ -50,8 +52,6 @@ def load_pending(store: Store, data_dir: Path, policy: PrivacyPolicy) -> LoadSum
 
     Safe to call from several threads; UserError when another process loads the same spool.
     """
-    from analytics import subject
-
     spool = Path(data_dir) / "spool"
     summary = LoadSummary()
     with only_loader(spool):
@@ -61,7 +61,7 @@ def load_pending(store: Store, data_dir: Path, policy: PrivacyPolicy) -> LoadSum
             _send(store, data_dir, progress, {segment.name: segment for segment in found}, summary)
         controls = subject.new_controls(progress, found)
         subject.note(store, policy, controls)
-        without = subject.erased(store)
+        without = erased_visitors(store)
         while batch := next_batch(progress, found, without):
             progress.batch = batch
             progress.write(spool)
@@ -130,6 +130,24 @@ def _send(
         progress.loaded[name] = end
     progress.batch = None
     progress.write(Path(data_dir) / "spool")
+
+
+def retry_quarantine(store: Store, data_dir: Path, summary: LoadSummary) -> LoadSummary:
+    """Try quarantined rows again, each file under a token of its own content; what is still refused stays."""
+    with only_loader(Path(data_dir) / "spool"):
+        progress = Progress.read(Path(data_dir) / "spool")
+        without = {str(visitor): until for visitor, until in erased_visitors(store).items()}
+        for path in quarantine.files(data_dir):
+            lines = [entry.line.encode() + b"\n" for entry in quarantine.read(path)]
+            token = "retry:" + hashlib.sha256(b"".join(lines)).hexdigest()[:32]
+            refused = insert_rows(store, progress.loader, token, lines, without)
+            summary.rows += len(lines) - len(refused)
+            summary.quarantined += len(refused)
+            if refused:
+                quarantine.write(data_dir, path.stem, refused)
+            else:
+                path.unlink()
+    return summary
 
 
 def insert_rows(

@@ -7,10 +7,9 @@ import datetime as dt
 import fcntl
 import importlib.util
 import os
-import secrets
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final, Literal
@@ -96,10 +95,9 @@ def load_sql(name: str) -> str:
 class Store:
     """Questions and statements with named parameters (`{name:Type}`); errors are StoreError or StoreUnavailable."""
 
-    def __init__(self, client: Any, *, folder: _Folder | None, staging: Path, cluster: str = "") -> None:
+    def __init__(self, client: Any, *, folder: _Folder | None, cluster: str = "") -> None:
         self._client = client
         self._folder = folder
-        self._staging = staging
         self.cluster = cluster
 
     @property
@@ -152,18 +150,16 @@ class Store:
             with _translated():
                 self._client.raw_insert(table, insert_block=b"".join(chunks), fmt=format_)
             return
-        self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._staging / secrets.token_hex(8)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.writelines(chunks)
+        with _anonymous_file(chunks) as path:
             self.command(
                 f"INSERT INTO {table} SELECT * FROM file({{path:String}}, '{format_}', {{structure:String}})",
-                {"path": str(path), "structure": structure},
+                {"path": path, "structure": structure},
             )
-        finally:
-            path.unlink(missing_ok=True)
+
+    def load_lines(self, sql: str, params: Mapping[str, Any], lines: bytes) -> None:
+        """Run a statement that reads lines of text from the file `{log:String}`. Embedded engine only."""
+        with _anonymous_file([lines]) as path:
+            self.command(sql, {**params, "log": path})
 
     def close(self) -> None:
         if self._client is not None:
@@ -180,7 +176,17 @@ class Store:
 
 
 @contextlib.contextmanager
-def _translated() -> Any:
+def _anonymous_file(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The name of a file in memory that the engine, which runs in this process, can read: nothing touches a disk."""
+    fd = os.memfd_create("rows")
+    with os.fdopen(fd, "wb") as file:
+        file.writelines(chunks)
+        file.flush()
+        yield f"/proc/self/fd/{fd}"
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
     """The driver's exceptions as ours, in one line."""
     from clickhouse_connect.driver import exceptions
 
@@ -207,7 +213,7 @@ def open_store(url: str | None, data_dir: Path, *, mode: Mode = "rw", migrate: b
     """
     data_dir = Path(data_dir).absolute()
     if url and not url.startswith("chdb:"):
-        store = _open_server(url, data_dir)
+        store = _open_server(url)
     else:
         store = _open_embedded(Path(url.removeprefix("chdb://")) if url else data_dir / "store", data_dir, mode)
     if mode == "rw" and migrate:
@@ -236,19 +242,15 @@ def _open_embedded(path: Path, data_dir: Path, mode: Mode) -> Store:
         options = {"max_server_memory_usage": str(MEMORY_LIMIT)}
         if mode == "ro":
             options["mode"] = "ro"
-        staging = data_dir / "store-staging"
-        if folder.users == 1 and staging.is_dir():  # what a killed process left
-            for left in staging.iterdir():
-                left.unlink(missing_ok=True)
         with _translated():
             client = clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=options)
     except BaseException:
         folder.release()
         raise
-    return Store(client, folder=folder, staging=staging)
+    return Store(client, folder=folder)
 
 
-def _open_server(url: str, data_dir: Path) -> Store:
+def _open_server(url: str) -> Store:
     import clickhouse_connect
 
     parts = urlsplit(url)
@@ -265,4 +267,4 @@ def _open_server(url: str, data_dir: Path) -> Store:
             autogenerate_session_id=False,
             send_receive_timeout=int(options.get("timeout", "300")),
         )
-    return Store(client, folder=None, staging=data_dir / "store-staging", cluster=options.get("cluster", ""))
+    return Store(client, folder=None, cluster=options.get("cluster", ""))

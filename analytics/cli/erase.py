@@ -1,0 +1,55 @@
+"""`analytics erase`: a visitor's rows out of store, spool and quarantine, and a look whether they are gone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from analytics.cli.common import load_policy, opened, store_option
+from consent_middleware.capture import visitor_key
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.lazy import UserError
+
+
+@click.command(help="Erase the rows of a visitor, named by the value of the visitor cookie or by its key.")
+@click.argument("visitor", required=False)
+@click.option("--key", type=click.IntRange(1, 2**64 - 1), help="The visitor's key as an export shows it.")
+@click.option("--replay", is_flag=True, help="After a restore: erase again whoever was erased since the backup.")
+@store_option
+@policy_option
+@data_dir_option
+@format_option("text", "json")
+def erase(
+    visitor: str | None,
+    key: int | None,
+    replay: bool,
+    store_url: str | None,
+    policy_path: Path,
+    data_dir: Path,
+    format_: str,
+) -> int | None:
+    import msgspec
+
+    from analytics import subject
+    from analytics.ingest import loader
+
+    if not replay and (visitor is None) == (key is None):
+        raise UserError("name the visitor: the value of the visitor cookie, or --key NUMBER (or --replay)")
+    policy = load_policy(policy_path)
+    with opened(store_url, data_dir, policy) as store:
+        if replay:
+            removed = {"erased_rows": subject.replay_erasures(store, data_dir)}
+        else:
+            wanted = key if key is not None else visitor_key(visitor or "")
+            loader.load_pending(store, data_dir, policy)
+            removed = {"erased_rows": subject.erase(store, data_dir, [wanted]).get(wanted, 0)}
+        time.sleep(3)  # the engine takes old parts away a second or two after they were replaced
+        left = store.query("SELECT count() FROM events WHERE visitor IN (SELECT visitor FROM erased)")[0][0]
+        removed["left"] = int(left)
+    if format_ == "json":
+        click.echo(msgspec.json.encode(removed))
+    else:
+        click.echo(f"{removed['erased_rows']} rows erased, {removed['left']} left")
+    return 1 if removed["left"] else None

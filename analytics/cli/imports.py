@@ -1,0 +1,97 @@
+"""`analytics import`: access logs, and other tools' totals."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analytics.cli.common import load_policy, opened
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.policy import PrivacyPolicy
+
+FORMATS = ("combined", "common", "nginx-json", "caddy-json")
+DEFAULT_PARAMETERS = frozenset(("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "ref"))
+
+
+@click.command("import", help="Import access logs: combined, common, nginx JSON, Caddy JSON; plain, gzip or zstd.")
+@click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--site", help="The site the log belongs to; the policy's first host when there is one.")
+@click.option(
+    "--basis",
+    type=click.Choice(["imported", "consent"]),
+    default="imported",
+    show_default=True,
+    help="Imported rows never reach a release; say `consent` when the visitors agreed.",
+)
+@click.option("--log-format", type=click.Choice(FORMATS), help="When the first line does not tell.")
+@policy_option
+@data_dir_option
+@format_option("text", "json")
+def import_(
+    logs: tuple[Path, ...],
+    site: str | None,
+    basis: str,
+    log_format: str | None,
+    policy_path: Path,
+    data_dir: Path,
+    format_: str,
+) -> int | None:
+    import msgspec
+
+    from analytics.ingest.accesslog import import_log
+
+    policy = _policy_or_none(policy_path)
+    site = site or (policy.site.site_id if policy else "localhost")
+    allowed = frozenset(policy.capture.query_parameters) if policy else DEFAULT_PARAMETERS
+    if policy is None:
+        click.echo(
+            f"No policy file: site {site}, query parameters {', '.join(sorted(allowed))}, rows kept 35 days.", err=True
+        )
+    chosen: Any = "combined" if log_format == "common" else log_format
+    rejected = 0
+    with opened(None, data_dir, policy) as store:
+        for log in logs:
+            with _bar(log) as advance:
+                summary = import_log(
+                    store, data_dir, log, site=site, basis=basis, allowed=allowed, format_=chosen, on_progress=advance
+                )
+            rejected += sum(summary.rejected.values())
+            if format_ == "json":
+                click.echo(msgspec.json.encode({"log": str(log), **msgspec.structs.asdict(summary)}))
+            else:
+                _show(log, summary)
+    return 1 if rejected else None
+
+
+def _policy_or_none(path: Path) -> PrivacyPolicy | None:
+    named = click.get_current_context().get_parameter_source("policy_path") is not click.core.ParameterSource.DEFAULT
+    return load_policy(path) if named or path.exists() else None
+
+
+def _show(log: Path, summary: Any) -> None:
+    if summary.resumed_at and not summary.lines and not summary.rejected:
+        click.echo(f"{log}: nothing new; all of it was imported before")
+        return
+    again = " (the rest was imported before)" if summary.resumed_at else ""
+    click.echo(f"{log}: {summary.lines:,} lines of {summary.format} imported{again}")
+    for reason, count in sorted(summary.rejected.items(), key=lambda item: -item[1]):
+        click.echo(f"  {count:,} rejected: {reason}")
+
+
+@contextlib.contextmanager
+def _bar(log: Path) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, when it is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"importing {log.name}", total=log.stat().st_size)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,243 @@
+"""Access log -> store: parsed by the engine, in pieces, so that an import resumes where it stopped and never doubles.
+
+The lines, with their addresses, exist in memory only: they reach the engine through an anonymous file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import itertools
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final, Literal, cast
+
+import msgspec
+
+from analytics.ingest import enrich
+from analytics.ingest.loader import ONE_BLOCK
+from analytics.store import Store
+from consent_middleware.country import country_of
+from consent_middleware.lazy import UserError
+
+Format = Literal["combined", "nginx-json", "caddy-json"]
+PIECE_BYTES: Final = 64 * 1024 * 1024
+STAGED: Final = (
+    "address String, time Int64, method LowCardinality(String), target String, protocol LowCardinality(String), "
+    "status UInt16, bytes UInt64, duration_ms UInt32, referrer LowCardinality(String), "
+    "user_agent LowCardinality(String), host LowCardinality(String), language LowCardinality(String), "
+    "reason LowCardinality(String)"
+)
+STATIC: Final = [
+    *("css", "js", "mjs", "map", "json", "xml", "txt", "csv", "wasm", "webmanifest"),
+    *("png", "jpg", "jpeg", "gif", "svg", "ico", "webp", "avif", "bmp", "woff", "woff2", "ttf", "otf", "eot"),
+    *("mp4", "webm", "mp3", "wav", "ogg", "pdf", "zip", "gz", "doc", "docx", "xls", "xlsx", "ppt", "pptx"),
+]
+
+
+class ImportState(msgspec.Struct):
+    """How far one log was imported. The salt goes when the end is reached."""
+
+    identity: str
+    offset: int = 0  # bytes of text, uncompressed
+    digest: str = ""  # of the text up to the offset
+    pieces: int = 0
+    lines: int = 0
+    rejected: dict[str, int] = {}
+    salt: tuple[int, int] | None = None
+
+
+class ImportSummary(msgspec.Struct):
+    """What one run of an import did."""
+
+    format: str
+    lines: int = 0
+    resumed_at: int = 0
+    rejected: dict[str, int] = {}
+    examples: dict[str, str] = {}
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """A log, plain, gzip or zstd, by its first bytes. Raises UserError."""
+    try:
+        file = path.open("rb")
+        magic = file.read(4)
+        file.seek(0)
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    if magic[:2] == b"\x1f\x8b":
+        return cast(IO[bytes], gzip.open(file))
+    if magic == b"\x28\xb5\x2f\xfd":
+        try:
+            import zstandard
+        except ImportError:
+            raise UserError(f"{path}: zstd needs: pip install zstandard") from None
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+    return file
+
+
+def detect(first_line: bytes) -> Format:
+    """The format of a log, by its first line."""
+    if not first_line.lstrip().startswith(b"{"):
+        return "combined"
+    try:
+        found = msgspec.json.decode(first_line)
+    except msgspec.DecodeError:
+        return "nginx-json"
+    return "caddy-json" if isinstance(found.get("request"), dict) else "nginx-json"
+
+
+def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """Whole lines, about `size` bytes at a time; a last line without its newline is still being written."""
+    rest = b""
+    while data := file.read(size):
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            rest += data
+            continue
+        yield rest + data[:cut]
+        rest = data[cut:]
+    if rest:
+        yield rest + b"\n"
+
+
+def import_log(
+    store: Store,
+    data_dir: Path,
+    path: Path,
+    *,
+    site: str,
+    basis: str,
+    allowed: frozenset[str],
+    format_: Format | None = None,
+    piece_bytes: int = PIECE_BYTES,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> ImportSummary:
+    """Import what is new in a log. `on_progress` gets the bytes read of the file on disk. Raises UserError.
+
+    A log is known again by its text, whatever its name and compression; what was imported of it is skipped.
+    """
+    if not store.embedded:
+        raise UserError("an import needs the embedded engine on this machine; import here, then move the rows")
+    with open_log(path) as file:
+        first = file.readline(64 * 1024)
+        if not first.strip():
+            return ImportSummary(format_ or "combined")
+        chosen = format_ or detect(first)
+        state = ImportState(hashlib.blake2b(first, digest_size=16).hexdigest())
+    folder = Path(data_dir) / "imports"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open_log(path) as file:
+        state, digest = _resume(folder, state, file, path)
+        state.salt = state.salt or (secrets.randbits(64), secrets.randbits(64))
+        _write(folder, state)
+        summary = ImportSummary(chosen, resumed_at=state.offset)
+        raw: Any = getattr(file, "raw", file)
+        for piece in pieces(file, piece_bytes):
+            _import_piece(store, state, piece, chosen, site, basis, allowed, summary)
+            digest.update(piece)
+            state.offset += len(piece)
+            state.pieces += 1
+            state.digest = digest.hexdigest()
+            _write(folder, state)
+            on_progress(_position(raw, file))
+    state.salt = None  # from here on nobody can compute a key from an address
+    _write(folder, state)
+    return summary
+
+
+def _position(raw: Any, file: IO[bytes]) -> int:
+    """How far the file on disk was read, for the progress bar."""
+    inner = getattr(file, "fileobj", None) or raw
+    try:
+        return int(inner.tell())
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
+def _resume(folder: Path, fresh: ImportState, file: IO[bytes], path: Path) -> tuple[ImportState, Any]:
+    """The state of this log and the hash of what was read; the file stands behind it."""
+    for number in itertools.count():
+        identity = f"{fresh.identity}-{number}"
+        known = folder / f"{identity}.json"
+        digest = hashlib.blake2b(digest_size=16)
+        if not known.exists():
+            file.seek(0)
+            fresh.identity = identity
+            return fresh, digest
+        state = msgspec.json.decode(known.read_bytes(), type=ImportState)
+        file.seek(0)
+        left = state.offset
+        while left and (data := file.read(min(left, 4 * 1024 * 1024))):
+            digest.update(data)
+            left -= len(data)
+        if not left and (state.offset == 0 or digest.hexdigest() == state.digest):
+            return state, digest
+        if left == 1 and state.offset > 1:  # the last line had no newline when it was imported
+            raise UserError(f"{path}: shorter than what was imported of it before")
+    raise AssertionError
+
+
+def _write(folder: Path, state: ImportState) -> None:
+    unfinished = folder / f".{state.identity}"
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.encode(state))
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(folder / f"{state.identity}.json")
+
+
+def _import_piece(
+    store: Store,
+    state: ImportState,
+    piece: bytes,
+    format_: Format,
+    site: str,
+    basis: str,
+    allowed: frozenset[str],
+    summary: ImportSummary,
+) -> None:
+    tables = {name: f"import_{name}" for name in ("staged", "agents", "sources", "countries")}
+    staged = tables["staged"]
+    # Only a query with an allowed parameter is looked at; all others are one value, the empty one.
+    wanted = [f"{name}=" for name in sorted(allowed)] or ["\0"]
+    store.command(
+        f"CREATE OR REPLACE TABLE {staged} ({STAGED}, "
+        "tagged String MATERIALIZED if(multiSearchAny(target, " + _array(wanted) + "), queryString(target), '')) "
+        "ENGINE = Memory"
+    )
+    try:
+        store.load_lines(store.sql(f"parse_{format_.replace('-', '_')}"), {"staged": staged}, piece)
+        for reason, count in store.query(f"SELECT toString(reason), count() FROM {staged} GROUP BY reason"):
+            if reason:
+                state.rejected[reason] = state.rejected.get(reason, 0) + count
+                summary.rejected[reason] = summary.rejected.get(reason, 0) + count
+            else:
+                state.lines += count
+                summary.lines += count
+        enrich.make_import_tables(store, tables, allowed, country_of, site)
+        store.command(
+            store.sql("insert_imported"),
+            {
+                **tables,
+                "site": site,
+                "basis": basis,
+                "salt_a": (state.salt or (0, 0))[0],
+                "salt_b": (state.salt or (0, 0))[1],
+                "static": STATIC,
+            },
+            insert_deduplication_token=f"import:{state.identity}:{state.pieces}",
+            **ONE_BLOCK,
+        )
+    finally:
+        for table in tables.values():
+            store.command(f"DROP TABLE IF EXISTS {table}")
+
+
+def _array(words: list[str]) -> str:
+    quoted = ", ".join("'" + word.replace("\\", "\\\\").replace("'", "\\'") + "'" for word in words)
+    return f"[{quoted}]"
