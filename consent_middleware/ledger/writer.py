@@ -98,6 +98,7 @@ class Writer:
         self._keys: Database | None = None
         self._writer = 0
         self._ends: dict[int, tuple[int, bytes]] = {}
+        self._key_commits = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="consent-ledger-keys")
 
     async def write(self, write: Write) -> Result:
         """Durable when it returns. Raises LedgerUnavailable."""
@@ -168,6 +169,7 @@ class Writer:
                 pass
             self._commit(group)
         self._disconnect()
+        self._key_commits.shutdown()
 
     def _commit(self, group: list[_Pending]) -> None:
         with self._lock:
@@ -191,12 +193,10 @@ class Writer:
     def _transaction(self, writes: Sequence[Write], counts: collections.Counter[CountKey]) -> list[Result]:
         keys = [key for write in writes for key in write.keys]
         if keys:
-            # The key first: an entry without its key would be a proof that can't be led back to anybody.
             if self._keys is None:
                 self._keys = self._connect_keys()
             self._keys.begin()
             self._keys.execute("add_key", [msgspec.structs.asdict(key) for key in keys])
-            self._keys.commit()
         if self._database is None:
             self._database = self._connect()
             self._writer = self._database.claim_writer()
@@ -238,7 +238,14 @@ class Writer:
             "add_count",
             [{"day": day, "what": what, "language": language, "n": n} for (day, what, language), n in counts.items()],
         )
-        database.commit()
+        # Both files are fsynced at the same time, and nobody is told before both are: an entry without its key would be
+        # a proof that can't be led back to anybody.
+        key_commit = self._key_commits.submit(self._keys.commit) if keys and self._keys else None
+        try:
+            database.commit()
+        finally:
+            if key_commit is not None:
+                key_commit.result()
         self._ends = ends
         return results
 
