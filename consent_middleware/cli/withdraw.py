@@ -49,9 +49,7 @@ def withdraw(
             purposes = ", ".join(sorted(entry.purposes)) or "nothing"
             click.echo(f"{record}: withdrawn ({purposes}); workers refuse its cookies within 5 s")
             if erasure is not None:
-                click.echo(
-                    f"{record}: a worker of the site hands on the erasure of their visits ({erasure.ticket})"
-                )
+                click.echo(f"{record}: a worker of the site hands on the erasure of their visits ({erasure.ticket})")
 
 
 def _records_of(ledger: Ledger, subject: str, purpose: str | None) -> list[str]:

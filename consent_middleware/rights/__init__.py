@@ -1,1 +1,5 @@
-"""The rights of the people behind the data: the register of requests, their deadlines, and the desk to analytics."""
+"""The rights of the people behind the data: the register of requests, their deadlines, the site's hooks, the desk."""
+
+from consent_middleware.rights.providers import provider
+
+__all__ = ["provider"]
