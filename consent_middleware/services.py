@@ -21,6 +21,7 @@ from consent_middleware.ledger.upkeep import upkeep
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.revocation import Revocations
 from consent_middleware.rights.desk import Desk
+from consent_middleware.rights.upkeep import chores as rights_chores
 from consent_middleware.salts import DailySalts
 from consent_middleware.spool import Spool, SpoolLimits
 from consent_middleware.token import ConsentTokens
@@ -79,7 +80,7 @@ async def open_services(
     )
     spool = Spool(data_dir / "spool", limits)
     salts = DailySalts(data_dir / "salts") if policy.capture.without_consent == "daily-key" else None
-    revocations = Revocations(ledger, spool, chores=upkeep(ledger, policy))
+    revocations = Revocations(ledger, spool, chores=(*upkeep(ledger, policy), *rights_chores(data_dir, policy)))
     await asyncio.to_thread(revocations.start)
     return Services(
         policy=policy,

@@ -20,6 +20,7 @@ from consent_middleware.rights import answering
 from consent_middleware.rights.providers import ProviderError, load_hooks
 from consent_middleware.rights.register import Register, RegisterError
 from consent_middleware.rights.request import RIGHTS, Request, Right, Step
+from consent_middleware.rights.upkeep import settle
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -72,6 +73,7 @@ def open_command(
 @format_option("table", "json")
 def list_command(due: bool, data_dir: Path, format_: str) -> int:
     today = dt.datetime.now(dt.UTC).date()
+    settle(data_dir)
     found = [request for request in Register(data_dir).all() if not (due and request.closed)]
     if format_ == "json":
         click.echo(json.dumps([_as_dict(request, today) for request in found], indent=2))

@@ -20,6 +20,7 @@ from consent_middleware.pages.choice_request import BadChoice, parse_form, read_
 from consent_middleware.pages.rendering import page, page_language
 from consent_middleware.pages.same_site import from_this_site
 from consent_middleware.pages.words import Words, words_for
+from consent_middleware.rights.upkeep import note
 
 if TYPE_CHECKING:
     from consent_middleware.services import Services
@@ -54,6 +55,10 @@ async def show(services: Services, request: Request) -> Response:
     visitor = visitor_of(request)
     answer = await _answer(services, visitor) if visitor else None
     if form in {"json", "csv"}:
+        if visitor and answer is not None:
+            await asyncio.to_thread(
+                note, services.data_dir, "export", ticket_for(services, visitor, "export", time.time())
+            )
         return _download(form, visitor, answer, t)
     done = request.query_params.get("done", "")
     rows = rows_of(answer)
@@ -196,6 +201,7 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
                     services, request, "message.html", status=503, title=t("My data"), lines=lines, return_to="/"
                 )
         await services.desk.ask(verb, visitor_key(visitor), ticket, text)
+        await asyncio.to_thread(note, services.data_dir, verb, ticket, text)
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"state": "accepted", "request": verb, "reference": ticket[:8]}, 202)
         query = urlencode({"done": verb, "reference": ticket[:8]})
