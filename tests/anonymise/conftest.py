@@ -9,9 +9,9 @@ from analytics.store import open_store
 from tests.anonymise.audit_tools import empty
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One embedded engine for all tests of this folder: opening it costs half a second."""
+    """One embedded engine for the tests of a file: a process can hold one folder open at a time."""
     with open_store(None, tmp_path_factory.mktemp("seal")) as store:
         yield store
 

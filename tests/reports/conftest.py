@@ -28,7 +28,7 @@ def insert(store: Store, rows: list[Row]) -> None:
         store.command("INSERT INTO events FORMAT JSONEachRow\n" + "\n".join(json.dumps(row) for row in rows))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with open_store(None, tmp_path_factory.mktemp("store")) as store:
         yield store
