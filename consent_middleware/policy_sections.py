@@ -210,6 +210,8 @@ class Recipient(Section, frozen=True, kw_only=True):
     where: str = ""  # a folder, https://, mailto:, s3:// or sftp://
     schedule: Literal["", "daily", "weekly", "monthly"] = ""
     regimes: tuple[Regime, ...] = ()
+    allow_private: bool = False  # deliver to a private or loopback address too
+    ca_file: str = ""  # an own certificate authority for https; empty: the system's
 
 
 class Revision(Section, frozen=True, kw_only=True):
