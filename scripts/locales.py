@@ -1,7 +1,8 @@
-"""Keeps `consent_middleware/pages/locales/` in step with the source: `python scripts/locales.py`.
+"""Keeps `consent_middleware/pages/locales/` in step with the source: `python scripts/locales.py [LANGUAGE ...]`.
 
-Writes the template (`consent.pot`), brings every `.po` up to date (new sentences empty, gone ones removed) and makes
-`dates.json` from CLDR. Babel is needed here and nowhere at run time.
+Writes the template (`consent.pot`), brings every `.po` that exists up to date (new sentences empty, gone ones removed),
+begins one for each LANGUAGE that is named, and makes `dates.json` from CLDR. Babel is needed here and nowhere at run
+time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from babel.dates import format_date
@@ -24,21 +27,28 @@ PAGES = LOCALES.parent
 # `self` is what Words calls itself.
 KEYWORDS = {"t": None, "self": None, "several": (1, 2)}
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext.babel_extract")]
+# No time stamp, no author: the same sentences give the same file.
+HEADERS = [
+    ("MIME-Version", "1.0"),
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Content-Transfer-Encoding", "8bit"),
+]
 
 
 def template() -> Catalog:
     """Every sentence of the source, without line numbers: they would change with each edit."""
-    catalogue = Catalog(project="consent-middleware", version="1", charset="utf-8", header_comment="#")
+    catalogue = Catalog(domain=DOMAIN, charset="utf-8", header_comment="#", fuzzy=False)
     for path, _, message, _, _ in extract_from_dir(PAGES, METHODS, keywords=KEYWORDS):
         catalogue.add(message, locations=[(Path(path).name, None)])
     return catalogue
 
 
-def write(catalogue: Catalog, path: Path) -> None:
+def write(catalogue: Catalog, path: Path, headers: Sequence[tuple[str, str]] = ()) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    write_po(buffer, catalogue, width=0, sort_output=True, omit_header=False, include_lineno=False)
-    path.write_bytes(buffer.getvalue())
+    write_po(buffer, catalogue, width=0, sort_output=True, omit_header=True, include_lineno=False)
+    lines = "".join(f'"{name}: {value}\\n"\n' for name, value in (*headers, *HEADERS))
+    path.write_bytes(f'msgid ""\nmsgstr ""\n{lines}\n'.encode() + buffer.getvalue())
 
 
 def update(language: str, source: Catalog) -> int:
@@ -46,13 +56,6 @@ def update(language: str, source: Catalog) -> int:
     path = catalogue_path(language)
     old = read_po(io.BytesIO(path.read_bytes()), locale=language) if path.is_file() else Catalog()
     new = Catalog(locale=language, domain=DOMAIN, charset="utf-8", header_comment="#", fuzzy=False)
-    new.mime_headers = [
-        ("Language", language),
-        ("MIME-Version", "1.0"),
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Transfer-Encoding", "8bit"),
-        ("Plural-Forms", get_plural(language).plural_forms),
-    ]
     missing = 0
     for message in source:
         if not message.id:
@@ -61,7 +64,7 @@ def update(language: str, source: Catalog) -> int:
         string = kept.string if kept else ""
         new.add(message.id, string, locations=message.locations)
         missing += not (all(string) if isinstance(string, tuple) else string)
-    write(new, path)
+    write(new, path, [("Language", language), ("Plural-Forms", get_plural(language).plural_forms)])
     return missing
 
 
@@ -75,14 +78,17 @@ def dates() -> dict[str, list[str]]:
     return patterns
 
 
-def main() -> None:
+def main(begin: list[str]) -> None:
+    if unknown := set(begin) - set(NAMES):
+        raise SystemExit(f"not in languages.py: {', '.join(sorted(unknown))}")
     source = template()
     write(source, LOCALES / f"{DOMAIN}.pot")
     (LOCALES / "dates.json").write_text(json.dumps(dates(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     for language in NAMES:
-        if language != "en" and (missing := update(language, source)):
+        known = catalogue_path(language).is_file() or language in begin
+        if language != "en" and known and (missing := update(language, source)):
             print(f"{language}: {missing} sentences to translate")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -60,8 +60,8 @@ def purpose_title(policy: PrivacyPolicy, purpose: Purpose, t: Words) -> str:
 
 
 def basis_name(basis: str, t: Words) -> str:
-    """A lawful basis of Article 6(1) in plain words."""
-    return {
+    """A lawful basis of Article 6(1) in plain words; one without words here is shown as the file has it."""
+    names = {
         "consent": t("your consent"),
         "contract": t("a contract with you"),
         "legal-obligation": t("a legal obligation"),
@@ -69,7 +69,8 @@ def basis_name(basis: str, t: Words) -> str:
         "public-task": t("a public task"),
         "legitimate-interests": t("our legitimate interests"),
         "strictly-necessary": t("strictly necessary for what you asked for"),
-    }[basis]
+    }
+    return names.get(basis, basis)
 
 
 def kind_name(kind: str, t: Words) -> str:
