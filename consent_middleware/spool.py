@@ -157,6 +157,8 @@ class Spool:
                 if self._room < size:
                     raise SpoolFull
                 segment = self._segment or self._open_segment()
+                if self._room < size:  # known only now, when this is the first row
+                    raise SpoolFull
                 written = _write(segment.rows_fd, line)
                 if written != size:  # the disk is full: take the half line back
                     os.ftruncate(segment.rows_fd, segment.end)
@@ -196,12 +198,12 @@ class Spool:
 
     def _open_segment(self) -> _Segment:
         if self._own is None:
+            self._measure()
             own = self.folder / f"w{os.getpid()}-{secrets.token_hex(4)}"
             own.mkdir(parents=True, mode=0o700)
             self._owner = (own / "owner.lock").open("wb")
             fcntl.flock(self._owner, fcntl.LOCK_EX)
             self._own = own
-            self._measure()
             self._thread = threading.Thread(target=self._sync_for_ever, name="spool", daemon=True)
             self._thread.start()
         self._number += 1

@@ -130,7 +130,7 @@ _CLICK_IDS = frozenset(
         "rb_clickid",
     )
 )
-_EMAIL = re.compile(r"[^\s@/?&=]+(?:@|%40)[^\s@/?&=]+\.[a-z]{2,}", re.IGNORECASE)
+_EMAIL = re.compile(r"[^\s@](?:@|%40)[^\s@/]+\.[a-z]{2,}", re.IGNORECASE)
 _CARD = re.compile(r"(?:\d[ +.-]?){12,18}\d")
 # An unbroken run of letters and digits mixed, a UUID, or a JWT. Words joined by hyphens are a title, not a token.
 _TOKEN = re.compile(
@@ -196,6 +196,6 @@ _AUTOMATED = re.compile(
 )
 
 
-def looks_automated(user_agent: str) -> bool:
+def looks_automated(user_agent: str) -> int:
     """A quick guess in the worker, for counts that carry no user agent; the loader knows 1,500 patterns."""
-    return len(user_agent) < 12 or bool(_AUTOMATED.search(user_agent))
+    return int(len(user_agent) < 12 or bool(_AUTOMATED.search(user_agent)))

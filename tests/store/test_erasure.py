@@ -1,0 +1,157 @@
+"""An erased visitor is gone from every file: store, spool, quarantine, and what the engine keeps of its statements."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from analytics import subject
+from analytics.ingest import loader, quarantine
+from analytics.ingest.loader import load_pending
+from analytics.store import Store, open_store
+from consent_middleware.rights.desk import Desk
+from consent_middleware.spool import Spool
+from tests.ingest.rows import POLICY, QUICK, row, spool_rows
+
+MARY, JOHN = 0xA1B2C3D4E5F60718, 0x0102030405060708
+
+
+def places(data_dir: Path, visitor: int) -> list[str]:
+    """Files that hold the key: as a number in text, or as the engine writes it."""
+    needles = [str(visitor).encode(), struct.pack("<Q", visitor), struct.pack(">Q", visitor)]
+    found = []
+    for path in data_dir.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            if any(needle in content for needle in needles):
+                found.append(str(path.relative_to(data_dir)))
+    return found
+
+
+def wait_until_gone(store: Store, data_dir: Path, visitor: int) -> list[str]:
+    for _ in range(100):
+        load_pending(store, data_dir, POLICY)  # what the service does every two seconds
+        left = places(data_dir, visitor)
+        if not left:
+            return []
+        time.sleep(0.1)
+    return left
+
+
+@pytest.fixture
+def plain_store(tmp_path: Path) -> Store:
+    """A store whose column of keys is not compressed, so that a search of the files finds what is there."""
+    store = open_store(None, tmp_path)
+    store.command("ALTER TABLE events MODIFY COLUMN visitor UInt64 CODEC(NONE)")
+    yield store
+    store.close()
+
+
+def ask(data_dir: Path, kind: str, visitor: int, ticket: str) -> None:
+    spool = Spool(data_dir / "spool", QUICK)
+    asyncio.run(Desk(data_dir, spool).ask(kind, visitor, ticket))
+    spool.close()
+
+
+def counted(store: Store) -> dict[int, int]:
+    return {int(v): int(n) for v, n in store.query("SELECT visitor, count() FROM events GROUP BY visitor")}
+
+
+def test_an_erasure_leaves_no_byte_of_the_visitor_anywhere(tmp_path: Path, plain_store: Store) -> None:
+    spool_rows(tmp_path, [row(i, visitor=MARY if i % 3 else JOHN) for i in range(300)])
+    load_pending(plain_store, tmp_path, POLICY)
+    quarantine.write(tmp_path, "t", [("reason", row(1, visitor=MARY)), ("reason", row(2, visitor=JOHN))])
+    ask(tmp_path, "restrict", MARY, "t-restrict")
+    load_pending(plain_store, tmp_path, POLICY)
+    spool_rows(tmp_path, [row(900, visitor=MARY)])
+    before = places(tmp_path, MARY)
+    assert any(name.startswith("store/") for name in before)
+    assert any(name.startswith("spool/") for name in before)
+    assert any(name.startswith("quarantine/") for name in before)
+
+    ask(tmp_path, "erase", MARY, "t-erase")
+    load_pending(plain_store, tmp_path, POLICY)
+    load_pending(plain_store, tmp_path, POLICY)
+
+    assert counted(plain_store) == {JOHN: 100}
+    assert wait_until_gone(plain_store, tmp_path, MARY) == []
+    assert places(tmp_path, JOHN) != []
+
+
+def test_rows_of_an_erased_visitor_in_an_older_segment_do_not_come_back(tmp_path: Path, plain_store: Store) -> None:
+    late = Spool(tmp_path / "spool", QUICK.__class__(segment_seconds=60, sync_seconds=60))
+    assert late.append(row(1, visitor=MARY))
+    time.sleep(0.02)
+    ask(tmp_path, "erase", MARY, "t-erase")
+    load_pending(plain_store, tmp_path, POLICY)
+    late.sync()
+    load_pending(plain_store, tmp_path, POLICY)
+    assert counted(plain_store) == {}
+    later = row(2, visitor=MARY, time_ms=int(time.time() * 1000) + 5)
+    assert late.append(later)
+    late.close()
+    load_pending(plain_store, tmp_path, POLICY)
+    assert counted(plain_store) == {MARY: 1}, "what comes after the erasure is a new matter"
+
+
+def test_a_restored_backup_is_held_against_the_list_of_erasures(tmp_path: Path, plain_store: Store) -> None:
+    spool_rows(tmp_path, [row(i, visitor=MARY) for i in range(10)])
+    load_pending(plain_store, tmp_path, POLICY)
+    subject.erase(plain_store, tmp_path, [MARY])
+    assert str(MARY) not in (tmp_path / "erasures.json").read_text()
+    plain_store.command("TRUNCATE TABLE erased")
+    spool_rows(tmp_path, [row(i, visitor=v) for i, v in enumerate([MARY, MARY, JOHN])])  # the backup comes back
+    load_pending(plain_store, tmp_path, POLICY)
+    assert counted(plain_store) == {MARY: 2, JOHN: 1}
+    assert subject.replay_erasures(plain_store, tmp_path) == 2
+    assert counted(plain_store) == {JOHN: 1}
+
+
+def test_an_export_answers_with_the_visitors_rows_for_the_owner_of_the_file_only(
+    tmp_path: Path, plain_store: Store
+) -> None:
+    spool_rows(tmp_path, [row(i, visitor=MARY if i < 4 else JOHN) for i in range(10)])
+    ask(tmp_path, "export", MARY, "ticket")
+    assert subject.answer_pending(plain_store, tmp_path, POLICY) == 1
+    path = tmp_path / "answers" / "ticket.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    answer = msgspec.json.decode(Desk(tmp_path, Spool(tmp_path / "spool")).answer("ticket"))
+    assert answer["held"] == 4
+    assert {one["path"] for one in answer["rows"]} == {"/0", "/1", "/2", "/3"}
+    assert answer["rows"][0]["browser"] == "Chrome"
+    assert str(JOHN) not in path.read_text()
+    assert subject.answer_pending(plain_store, tmp_path, POLICY) == 0
+
+
+def test_a_restriction_and_an_objection_can_be_set_and_lifted(tmp_path: Path, plain_store: Store) -> None:
+    for kind, ticket in (("restrict", "a"), ("object", "b")):
+        ask(tmp_path, kind, MARY, ticket)
+        ask(tmp_path, kind, JOHN, ticket + "2")
+    load_pending(plain_store, tmp_path, POLICY)
+    for table in ("restricted", "objected"):
+        assert set(plain_store.query(f"SELECT visitor FROM {table}")) == {(MARY,), (JOHN,)}
+    ask(tmp_path, "unrestrict", MARY, "c")
+    load_pending(plain_store, tmp_path, POLICY)
+    assert plain_store.query("SELECT visitor FROM restricted") == [(JOHN,)]
+
+
+def test_a_refused_row_is_kept_with_the_reason_and_loaded_by_a_retry(
+    tmp_path: Path, plain_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = row(7).replace(b'"view"', b'"glance"')
+    spool_rows(tmp_path, [row(1), bad, b"no row at all", row(2)])
+    summary = load_pending(plain_store, tmp_path, POLICY)
+    assert (summary.rows, summary.quarantined) == (2, 2)
+    [path] = quarantine.files(tmp_path)
+    entries = quarantine.read(path)
+    assert {entry.line for entry in entries} == {bad.decode(), "no row at all"}
+    assert all(entry.reason for entry in entries)
+    quarantine.write(tmp_path, path.stem, [("was mended by hand", row(7)), ("", b"no row at all")])
+    summary = loader.retry_quarantine(plain_store, tmp_path, loader.LoadSummary())
+    assert (summary.rows, summary.quarantined) == (1, 1)
+    assert plain_store.query("SELECT path FROM events ORDER BY path") == [("/1",), ("/2",), ("/7",)]
