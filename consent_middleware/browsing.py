@@ -27,8 +27,8 @@ PAGE_TIMEOUT_MS = 20_000
 def start_url(url: str) -> str:
     """A URL as a user types it, with a scheme. Raises UserError."""
     full = url if "://" in url else f"https://{url}"
-    parts = urlsplit(full)
     try:
+        parts = urlsplit(full)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
@@ -71,6 +71,8 @@ class Visitor:
         self._settle_s = settle_s
         self._hosts: set[str] = set()
         self._storage: set[tuple[str, str]] = set()
+        # Of every moment: what one page sets, the next may take away.
+        self._cookies: dict[tuple[str, str, str], SeenCookie] = {}
         context.on("request", self._note_request)
 
     def _note_request(self, request: Any) -> None:
@@ -84,6 +86,7 @@ class Visitor:
 
         self._hosts.clear()
         self._storage.clear()
+        self._cookies.clear()
         host = urlsplit(url).hostname or ""
         waiting, seen = [url], [url]
         visited: list[str] = []
@@ -101,6 +104,7 @@ class Visitor:
                 visited.append(address)
                 page.wait_for_timeout(self._settle_s * 1000)
                 self._note_storage(page)
+                self._note_cookies()
                 for link in page.evaluate(_LINKS):
                     link = urldefrag(urljoin(address, str(link))).url
                     if urlsplit(link).hostname == host and link not in seen:
@@ -110,7 +114,7 @@ class Visitor:
             page.close()
         return Sighting(
             host=host,
-            cookies=self._cookies(),
+            cookies=tuple(sorted(self._cookies.values())),
             storage=tuple(sorted(self._storage)),
             hosts=tuple(sorted(self._hosts)),
             pages=tuple(visited),
@@ -139,17 +143,15 @@ class Visitor:
             return
         self._storage.update((area, key) for area in ("local", "session") for key in found[area])
 
-    def _cookies(self) -> tuple[SeenCookie, ...]:
+    def _note_cookies(self) -> None:
         now = time.time()
-        return tuple(
-            sorted(
-                SeenCookie(
-                    name=str(cookie.get("name", "")),
-                    domain=str(cookie.get("domain", "")).lstrip("."),
-                    path=str(cookie.get("path", "/")),
-                    lifetime_s=expires - now if (expires := float(cookie.get("expires", -1))) > 0 else None,
-                    http_only=bool(cookie.get("httpOnly")),
-                )
-                for cookie in self._context.cookies()
+        for cookie in self._context.cookies():
+            expires = float(cookie.get("expires", -1))
+            seen = SeenCookie(
+                name=str(cookie.get("name", "")),
+                domain=str(cookie.get("domain", "")).lstrip("."),
+                path=str(cookie.get("path", "/")),
+                lifetime_s=expires - now if expires > 0 else None,
+                http_only=bool(cookie.get("httpOnly")),
             )
-        )
+            self._cookies.setdefault((seen.name, seen.domain, seen.path), seen)

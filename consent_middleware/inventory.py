@@ -236,6 +236,17 @@ def is_declared(policy: PrivacyPolicy, name: str, kind: str) -> bool:
 
 def matches(pattern: str, name: str) -> bool:
     """Exact, or `*` for any run of characters."""
-    if "*" not in pattern:
+    first, *rest = pattern.split("*")
+    if not rest:
         return pattern == name
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
+    last = rest.pop()
+    end = len(name) - len(last)
+    at = len(first)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in rest:  # each at its first place: what is left for the others is then longest
+        at = name.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -21,6 +18,7 @@ from consent_middleware import ConsentMiddleware
 from consent_middleware.inventory import read_inventory
 from consent_middleware.policy import PrivacyPolicy
 from examples.demo.visitors import CHROMIUM_ARGUMENTS, find_chromium
+from tests.html.serving import served
 
 pytestmark = pytest.mark.browser
 
@@ -61,20 +59,6 @@ class Running(NamedTuple):
     url: str
     asked: list[str]
     data_dir: Path
-
-
-@contextlib.contextmanager
-def served(app: Any) -> Iterator[int]:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
