@@ -38,7 +38,7 @@ class ResponseGate:
         self.documents = documents
         self.failed = failed
         self.report = report
-        self._slots: dict[bytes, int] = {}
+        self.slots: dict[bytes, int] = {}
         self._deletions: BoundedCache[tuple[tuple[bytes, ...], bytes, bool], list[tuple[bytes, bytes]]] = BoundedCache(
             entries=512, size=500_000
         )
@@ -55,32 +55,23 @@ class ResponseGate:
 
     def slot(self, name: bytes) -> int:
         """Which of the headers that matter this is, whatever the case of its letters; 0 for all others."""
-        try:
-            return self._slots[name]
-        except KeyError:
+        slot = self.slots.get(name)
+        if slot is None:
             slot = _SLOTS.get(name.lower(), 0)
-            if len(self._slots) < REMEMBERED_NAMES and len(name) <= 64:
-                self._slots[bytes(name)] = slot
-            return slot
+            if len(self.slots) < REMEMBERED_NAMES and len(name) <= 64:
+                self.slots[bytes(name)] = slot
+        return slot
 
 
 class Answer:
     """The messages of one response, in order; each method returns the message that leaves instead."""
 
-    __slots__ = (
-        "_bytes",
-        "_document",
-        "_gate",
-        "_held",
-        "_is_page",
-        "_page",
-        "_reading",
-        "_scope",
-        "_services",
-        "_started_ns",
-        "_status",
-        "released",
-    )
+    # What most responses leave as it is.
+    _is_page = False
+    _status = _bytes = 0
+    _document: Document | None = None
+    _held: Message | None = None
+    released: Message | None = None  # a head that has to leave before the message just returned
 
     def __init__(
         self, gate: ResponseGate, scope: Message, reading: Reading, page: PageRequest | None, services: Services | None
@@ -91,12 +82,6 @@ class Answer:
         self._page = page
         self._services = services
         self._started_ns = time.perf_counter_ns()
-        self._is_page = False
-        self._status = 0
-        self._bytes = 0
-        self._document: Document | None = None
-        self._held: Message | None = None
-        self.released: Message | None = None  # a head that has to leave before the message just returned
 
     def start(self, message: Message) -> Message | None:
         """The head of a response, of an accepted WebSocket, or of a denied one. None: it waits for the body."""
@@ -106,11 +91,17 @@ class Answer:
             headers = list(headers)
             message = {**message, "headers": headers}
         has_cookies = is_html = False
+        slots = self._gate.slots
         for name, value in headers:
-            slot = self._gate.slot(name)
+            try:
+                slot = slots[name]
+            except KeyError:
+                slot = self._gate.slot(name)
+            if slot == 0:
+                continue
             if slot == SET_COOKIE:
                 has_cookies = True
-            elif slot == CONTENT_TYPE:
+            else:
                 is_html = value[:9].lower() == b"text/html"
         if has_cookies:
             headers, has_cookies = self._filtered(headers)
@@ -120,10 +111,14 @@ class Answer:
         self._is_page = is_html and not 300 <= self._status < 400
         if is_html or (self._status == 304 and self._reading.document):
             self._is_page = self._is_page or self._status == 304
-            return self._start_page(message, headers, has_cookies)
+            try:
+                return self._start_page(message, headers, has_cookies)
+            except Exception:
+                self._gate.failed("a page could not be prepared, and left without banner and CSP")
+                self._document = None
         if has_cookies:
             # A shared cache that stores a Set-Cookie hands it to the next visitor.
-            message["headers"] = make_private(headers)
+            message = {**message, "headers": make_private(headers)}
         return message
 
     def body(self, message: Message) -> Message:

@@ -72,6 +72,11 @@ class Documents:
         self.active = self.inserts or policy.site.csp != "off"
         self.differ = not self.friendly and (self.inserts or (policy.site.csp == "enforce" and optional_vendors))
 
+    def read(self, scope: Scope, reading: Reading) -> PageRequest | None:
+        """What a page depends on, when the browser wants one and pages are changed at all."""
+        wanted = reading.document and self.active and scope["type"] == "http"
+        return self.request(scope, reading) if wanted else None
+
     def request(self, scope: Scope, reading: Reading) -> PageRequest:
         """Read what a page depends on."""
         found = {name.lower(): value for name, value in reading.headers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import _get_running_loop  # None under another library's loop, where get_running_loop raises
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -67,24 +68,26 @@ class ConsentMiddleware:
         if kind not in ("http", "websocket"):
             return await self.app(scope, receive, send)
 
-        services = self._opening.current() or await self._opening.ready()
+        opening = self._opening
+        services = opening.services if opening.loop is _get_running_loop() else None
+        if services is None:
+            services = await opening.ready()
         try:
             reading = self._reader.read(scope, services.revocations.revoked if services else _nothing_revoked)
+            page = self._documents.read(scope, reading)
         except Exception:
             self._failed("a request could not be read")
-            reading = self._reader.undecided(scope)
+            reading, page = self._reader.undecided(scope), None
         seen = {**scope, "consent": reading.verdict.decision, "consent.services": services}
 
         if kind == "http" and self._is_own(scope):
-            router = self._opening.router
+            router = opening.router
             if services is None or router is None:
                 return await _unavailable(scope, receive, send)
             return await router({**seen, "scheme": "https" if reading.secure else "http"}, receive, send)
 
         seen["headers"] = reading.headers
-        page = None
-        if reading.document and self._documents.active:
-            page = self._documents.request(scope, reading)
+        if page is not None:
             seen |= self._documents.for_site(scope, reading, page)
         if services is not None:
             seen["visit"] = services.capture.handle(scope, reading.verdict.decision, reading.verdict.visitor_id)

@@ -37,10 +37,6 @@ class Opening:
         self.services: Services | None = None
         self.router: Router | None = None
 
-    def current(self) -> Services | None:
-        """The services, when they are open and belong to the loop that runs."""
-        return self.services if self.loop is _get_running_loop() else None
-
     async def ready(self) -> Services | None:
         """The services of this loop, opened now if need be; None when they can't be."""
         loop = _get_running_loop()

@@ -48,10 +48,15 @@ def find_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         except KeyError:
             place = place_of(name)
         if place:
-            if place in _JOINED and found[place]:
-                value = found[place] + _JOINED[place] + value
+            if found[place]:
+                value = _again(place, found[place], value)
             found[place] = value
     return found
+
+
+def _again(place: int, before: bytes, value: bytes) -> bytes:
+    joint = _JOINED.get(place)
+    return value if joint is None else before + joint + value
 
 
 def place_of(name: bytes) -> int:
