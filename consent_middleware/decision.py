@@ -67,8 +67,8 @@ def resolve(
     else:
         granted = choice.granted & policy.optional_purposes
         if now is not None:
-            granted = frozenset(purpose for purpose in granted if now < _ends(policy, purpose, choice.at))
-        if regime == "opt-out" and not set(signals) <= set(choice.signals):
+            granted = frozenset([purpose for purpose in granted if now < _ends(policy, purpose, choice.at)])
+        if signals and regime == "opt-out" and not set(signals) <= set(choice.signals):
             granted = frozenset()
     return Decision(
         decided=choice is not None,

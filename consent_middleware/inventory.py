@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import re
 import threading
@@ -34,6 +35,7 @@ OTHER = "(other)"
 MAX_NAME = 128
 MAX_REPORT_BYTES = 65_536
 WRITE_EVERY_S = 5.0
+EPOCH = dt.date(1970, 1, 1).toordinal()
 KEEP_DAYS = 90
 REPORTER = "storage-report.js"
 # Names only; a value never leaves the browser.
@@ -92,7 +94,7 @@ class Inventory:
 
     def _count(self, kind: str, name: str, where: str) -> None:
         key = (kind, name if kind == NOTE else clean(name), clean(where))
-        today = dt.datetime.now(dt.UTC).date().isoformat()
+        today = _iso_day(int(time.time() // 86_400))
         with self._lock:
             entry = self._counts.get(key)
             if entry is None:
@@ -156,7 +158,17 @@ def read_inventory(data_dir: Path) -> list[Seen]:
 
 def clean(name: str) -> str:
     """A name fit to be kept: printable, short, and without the digits that may identify somebody (`_hj_*`)."""
-    return _IDENTIFIER.sub("*", _UNPRINTABLE.sub("?", name[: MAX_NAME * 2]))[:MAX_NAME]
+    return _clean(name[: MAX_NAME * 2])
+
+
+@functools.lru_cache(2048)
+def _clean(name: str) -> str:
+    return _IDENTIFIER.sub("*", _UNPRINTABLE.sub("?", name))[:MAX_NAME]
+
+
+@functools.lru_cache(2)
+def _iso_day(day: int) -> str:
+    return dt.date.fromordinal(EPOCH + day).isoformat()
 
 
 def routes(services: Services) -> list[BaseRoute]:

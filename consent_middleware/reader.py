@@ -21,7 +21,7 @@ from consent_middleware.request_headers import (
     PROTO,
     SEC_GPC,
     find_headers,
-    place_of,
+    with_cookie,
 )
 from consent_middleware.token import BadToken, ConsentTokens, consent_cookie_name, visitor_cookie_name
 
@@ -92,6 +92,7 @@ class RequestReader:
         self._undeclared = undeclared
         self._proxies = TrustedProxies(policy.site.trusted_proxies)
         self._honour_dnt = policy.consent.honour_dnt
+        self._lapses = any(purpose.lifetime_days is not None for purpose in policy.purposes)
         regimes = policy.consent.regimes
         self._only_regime = None if set(regimes) - {"default"} else policy.regime_of("")
         self.rules = {secure: CookieRules(policy, secure=secure) for secure in (True, False)}
@@ -118,7 +119,7 @@ class RequestReader:
         ):
             verdict = self._judge(key, found[HOST], revoked)
         if verdict.stripped:
-            headers = self._with_cookie(headers, verdict.cookie)
+            headers = with_cookie(headers, verdict.cookie)
         destination = found[DESTINATION]
         document = destination in _PAGE_DESTINATIONS if destination else b"text/html" in found[ACCEPT]
         return Reading(verdict, headers, found, secure, document)
@@ -141,13 +142,15 @@ class RequestReader:
         choice, trouble = self._choice(cookie_values(pairs, _CONSENT[secure]), now)
         ends = float("inf")
         if choice is not None:
-            ends = min(self._tokens.expires(choice), holds_until(self._policy, choice, now))
+            ends = self._tokens.expires(choice)
+            if self._lapses:
+                ends = min(ends, holds_until(self._policy, choice, now))
             if choice.record_id is not None and revoked(choice.record_id):
                 # Withdrawn elsewhere, by e-mail perhaps. The cookie stays: a newer one may be on its way already.
                 choice = Choice(frozenset(), None, choice.at, choice.fingerprint)
         if trouble:
             self._bad_token(trouble)
-        decision = resolve(self._policy, choice, signals=signals, regime=regime, now=now)
+        decision = resolve(self._policy, choice, signals=signals, regime=regime, now=now if self._lapses else None)
         allowed = decision.granted | decision.required
         rules = self.rules[secure]
         kept = filter_request_cookies(cookie, pairs, rules, allowed)
@@ -180,17 +183,6 @@ class RequestReader:
             except BadToken as bad:
                 trouble = trouble or bad.reason
         return None, trouble
-
-    def _with_cookie(self, headers: Headers, cookie: bytes | None) -> Headers:
-        """The same headers with what is left of the Cookie header, at its first place."""
-        changed: list[tuple[bytes, bytes]] = []
-        for pair in headers:
-            if place_of(pair[0]) != COOKIE:
-                changed.append(pair)
-            elif cookie is not None:
-                changed.append((pair[0], cookie))
-                cookie = None
-        return changed
 
 
 def peer_of(scope: Scope) -> str:

@@ -54,6 +54,23 @@ def find_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return found
 
 
+def with_cookie(headers: Iterable[tuple[bytes, bytes]], cookie: bytes | None) -> list[tuple[bytes, bytes]]:
+    """The same headers with another Cookie header at the place of the first one; None: without any."""
+    changed: list[tuple[bytes, bytes]] = []
+    known = _places.get
+    for pair in headers:
+        name = pair[0]
+        place = known(name)
+        if place is None:
+            place = place_of(name)
+        if place != COOKIE:
+            changed.append(pair)
+        elif cookie is not None:
+            changed.append((name, cookie))
+            cookie = None
+    return changed
+
+
 def _again(place: int, before: bytes, value: bytes) -> bytes:
     joint = _JOINED.get(place)
     return value if joint is None else before + joint + value

@@ -165,8 +165,8 @@ def test_showing_once_works_for_a_click_on_this_site_and_for_nothing_else(tmp_pa
     async def ask() -> list[bool]:
         app = wrapped(answering(HTML, body=BODY), tmp_path, POLICY)
         shown = []
-        for site, user in ((b"same-origin", b"?1"), (b"cross-site", b"?1"), (b"same-origin", b"")):
-            headers = [(b"sec-fetch-site", site), (b"sec-fetch-mode", b"navigate"), (b"sec-fetch-user", user)]
+        for site, mode in ((b"same-origin", b"navigate"), (b"cross-site", b"navigate"), (b"same-origin", b"cors")):
+            headers = [(b"sec-fetch-site", site), (b"sec-fetch-mode", mode)]
             sent = await call(app, request(ACCEPT, *headers, query_string=b"consent-once=Tube"))
             (policy_header,) = values(sent[0], b"content-security-policy")
             assert (b"<template data-purpose=marketing" in body(sent)) is not (b"tube.example.net" in policy_header)
