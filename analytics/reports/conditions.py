@@ -114,11 +114,16 @@ class Builder(msgspec.Struct, frozen=True):
             case Not(each):
                 return f"(NOT {self._one(each, row)})"
             case HasDone(each):
-                return f"arrayExists(done -> {self._one(each, 'done')}, rows)"
+                return self._done(each)
             case HasNotDone(each):
-                return f"(NOT arrayExists(done -> {self._one(each, 'done')}, rows))"
+                return f"(NOT {self._done(each)})"
             case _:
                 return self._leaf(filter_, row)
+
+    def _done(self, inner: Filter) -> str:
+        """Some row of the visit passes; what was done on a page is never about the entry page."""
+        by_row = msgspec.structs.replace(self, page_is_entry=False)
+        return f"arrayExists(done -> {by_row._one(inner, 'done')}, rows)"
 
     def _leaf(self, leaf: Leaf, row: str) -> str:
         if leaf.dimension == "event:goal":

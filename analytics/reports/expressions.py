@@ -1,7 +1,8 @@
 """The closed table from words of the query language to SQL: the only place where a dimension or metric becomes text.
 
 Three shapes of a question: over *rows* (plain `events`), over *visits* (arrays of rows), over *attributed* rows
-(the rows of the visits, each knowing its visit). A session value such as the source is that of the visit's first row.
+(the rows of the visits, each knowing its visit). A session value such as the source is that of the visit's first row;
+country, device and browser are a row's own where rows are counted: they do not change within a visit.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
 
 SHARE_SECONDS = 60.0
+SITES_SECONDS = 5.0
 
 
 class Pool:
@@ -76,9 +77,17 @@ class Reporting:
         self.released = ReleasedReader(data_dir / "releases")
         self._shares: dict[tuple[str, Range], tuple[float, float | None]] = {}
         self._lock = threading.Lock()
+        self._sites: tuple[float, list[str]] = (0.0, [])
 
     def sites(self) -> list[str]:
-        """Sites with data, the busiest first, and the policy's own."""
+        """Sites with data, the busiest first, and the policy's own; at most a few seconds old."""
+        at, known = self._sites
+        if not known or time.monotonic() - at > SITES_SECONDS:
+            known = self._held_sites()
+            self._sites = (time.monotonic(), known)
+        return known
+
+    def _held_sites(self) -> list[str]:
         rows = self.pool.query("SELECT site, count() AS held FROM events GROUP BY site ORDER BY held DESC, site")
         own = [self.policy.site.site_id] if self.policy else []
         return list(dict.fromkeys([*(row[0] for row in rows), *own]))
@@ -89,10 +98,11 @@ class Reporting:
         held, first, last = self.pool.query(sql, {"site": site})[0]
         return (_utc(first), _utc(last)) if held else None
 
-    def setting(self, site: str) -> answers.Setting:
-        span = self.span(site)
-        if span is None and site not in self.sites():
+    def setting(self, site: str, *, whole: bool = True) -> answers.Setting:
+        """`whole`: the question is about all there is, so look where that begins. Raises UnknownSite."""
+        if site not in self.sites() and site not in self._held_sites():
             raise UnknownSite(site)
+        span = self.span(site) if whole else None
         return answers.Setting(
             zone=self.zone,
             goals=self.saved.goals(site),
@@ -105,12 +115,12 @@ class Reporting:
         """The answer on the query's lane. Raises QueryError, QueryTimeout, UnknownSite."""
         if query.lane == "released":
             return lanes.answer(self.released, self.saved.resolve(query), self.now())
-        setting = self.setting(query.site_id)
+        setting = self.setting(query.site_id, whole=query.date_range == "all")
         return answers.answer(self.pool, self.saved.resolve(query), setting, self.now())
 
     def explore(self, what: str, site: str, asked: dict[str, Any]) -> Any:
         """A funnel, a journey or the cohorts of a site. Raises QueryError, UnknownSite."""
-        setting = self.setting(site)
+        setting = self.setting(site, whole=asked.get("date_range") == "all")
         plain = {"site_id": site, "metrics": ["visitors"], "date_range": asked.get("date_range", "30d")}
         query = self.saved.resolve(parse_object({**plain, "filters": asked.get("filters", [])}))
         range_ = resolve(query.date_range, now=self.now(), zone=self.zone, earliest=setting.earliest)

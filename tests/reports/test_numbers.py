@@ -24,11 +24,22 @@ START = dt.datetime(2026, 11, 9, 20, 0, tzinfo=dt.UTC)
 PATHS = ["/", "/a", "/a-long", "/b"]
 
 
+# A browser keeps its kind, its device and its country for the length of a visit.
+BROWSERS = st.fixed_dictionaries(
+    {
+        "country": st.sampled_from(["", "AT", "DE"]),
+        "browser": st.sampled_from(["Firefox", "Chrome"]),
+        "device": st.sampled_from(["desktop", "mobile"]),
+    }
+)
+
+
 @st.composite
 def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Up to 25 rows at distinct times, of a few visitors and of nobody, over two days."""
     minutes = draw(st.lists(st.integers(0, 2880), min_size=1, max_size=25, unique=True))
     found = []
+    browsers = {visitor: draw(BROWSERS) for visitor in range(5)}
     for minute in minutes:
         name = draw(st.sampled_from(["pageview", "pageview", "pageview", "signup", "engagement"]))
         visitor = draw(st.integers(0, 4))
@@ -46,9 +57,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "source": draw(st.sampled_from(["", "Google", "news.example"])),
                 "channel": draw(st.sampled_from(["", "Organic Search"])),
                 "utm_campaign": draw(st.sampled_from(["", "autumn"])),
-                "country": draw(st.sampled_from(["", "AT", "DE"])),
-                "browser": draw(st.sampled_from(["Firefox", "Chrome"])),
-                "device": draw(st.sampled_from(["desktop", "mobile"])),
+                **browsers[visitor],
                 "visitor": visitor,
                 "scroll": draw(st.sampled_from([0, 0, 25, 100])),
                 "engagement_ms": draw(st.sampled_from([0, 0, 1500, 60000])),

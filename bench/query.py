@@ -1,0 +1,170 @@
+"""Dashboard panels over 50 M page views of one site and 30 days, beside the bare query in the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from analytics.reports.answer import parameter
+from analytics.reports.daterange import of_days
+from analytics.reports.planner import scope_parameters
+from analytics.reports.query import parse_object
+from analytics.reports.reporting import Pool, Reporting
+from analytics.store import Store, open_store
+
+ROWS = int(os.environ.get("BENCH_ROWS", "50000000"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
+FIRST, LAST = dt.date(2026, 11, 1), dt.date(2026, 11, 30)
+
+FILL = """
+INSERT INTO events (site, time, kind, name, host, path, source, channel, country, browser, os, device, visitor, basis,
+                    loaded)
+SELECT 'site.example',
+       fromUnixTimestamp64Milli(toInt64(1793491200000) +
+           toInt64(intDiv(number, 5) * 259 % 2592000000 + number % 5 * 45000)),
+       'view', 'pageview', 'site.example',
+       concat('/page/', toString(toUInt32(floor(4000 * pow((cityHash64(number) % 1000003) / 1000003, 4))))),
+       ['', '', 'Google', 'Bing', 'news.example', 'ChatGPT'][1 + cityHash64(intDiv(number, 5)) % 6], '',
+       ['GB', 'GB', 'DE', 'FR', 'AT', 'US'][1 + cityHash64(intDiv(number, 15)) % 6],
+       ['Chrome', 'Safari', 'Firefox', 'Edge'][1 + cityHash64(intDiv(number, 15), 2) % 4],
+       ['Windows', 'Android', 'iOS', 'Linux'][1 + cityHash64(intDiv(number, 15), 3) % 4],
+       ['desktop', 'mobile', 'tablet'][1 + cityHash64(intDiv(number, 15), 4) % 3],
+       1 + cityHash64(intDiv(number, 5), 5) % 1500000, 'imported', now()
+FROM numbers({from:UInt64}, {rows:UInt64})
+"""
+
+SCOPE = "site = {site:String} AND time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')} AND bot = ''"
+BY = "SELECT {0}, uniqExact(visitor) AS v, count() FROM events WHERE " + SCOPE.replace("{", "{{").replace("}", "}}")
+BY += " GROUP BY {0} ORDER BY v DESC LIMIT 9"
+PANELS: dict[str, tuple[dict[str, Any], str]] = {
+    "headline: visitors, page views": (
+        {"metrics": ["visitors", "pageviews"]},
+        f"SELECT uniqExact(visitor), count() FROM events WHERE {SCOPE}",
+    ),
+    "trend by day": (
+        {"metrics": ["visitors"], "dimensions": ["time:day"]},
+        f"SELECT toDate(time) AS d, uniqExact(visitor) FROM events WHERE {SCOPE} GROUP BY d ORDER BY d",
+    ),
+    "top pages": (
+        {"metrics": ["visitors", "pageviews"], "dimensions": ["event:page"], "pagination": {"limit": 9}},
+        BY.format("path"),
+    ),
+    "countries": (
+        {"metrics": ["visitors", "pageviews"], "dimensions": ["visit:country"], "pagination": {"limit": 9}},
+        BY.format("country"),
+    ),
+    "devices": (
+        {"metrics": ["visitors", "pageviews"], "dimensions": ["visit:device"], "pagination": {"limit": 9}},
+        BY.format("device"),
+    ),
+    "sources (visits)": (
+        {"metrics": ["visitors", "visits"], "dimensions": ["visit:source"], "pagination": {"limit": 9}},
+        "SELECT s, uniqExact(visitor) AS v, count() FROM (SELECT visitor, arrayJoin(arrayMap(v -> v[1].2, arraySplit("
+        "(r, g) -> g > 1800000, rows, arrayDifference(arrayMap(r -> toUnixTimestamp64Milli(r.1), rows))))) AS s FROM "
+        f"(SELECT visitor, arraySort(groupArray((time, source))) AS rows FROM events WHERE {SCOPE} GROUP BY visitor)) "
+        "GROUP BY s ORDER BY v DESC LIMIT 9",
+    ),
+}
+
+
+def fill(store: Store, rows: int) -> float:
+    started = time.perf_counter()
+    step = 5_000_000
+    for start in range(0, rows, step):
+        store.command(FILL, {"from": start, "rows": min(step, rows - start)}, max_partitions_per_insert_block=0)
+    return time.perf_counter() - started
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
+
+
+def p95(values: list[float]) -> float:
+    return sorted(values)[max(0, -(-len(values) * 95 // 100) - 1)]
+
+
+def panels(reporting: Reporting, store: Store) -> Table:
+    table = Table(title=f"Panels over {ROWS:,} page views, 30 days of one site ({ROUNDS} rounds, interleaved)")
+    for head in ("panel", "ours median ms", "ours p95", "bare SQL median", "bare p95", "ratio", "goal 300 ms, 1.3 x"):
+        table.add_column(head, justify="left" if head == "panel" else "right")
+    range_ = of_days(FIRST, LAST, "UTC")
+    given = {name: parameter(value) for name, value in scope_parameters("site.example", range_).items()}
+    reporting.share_without_key("site.example", range_)  # answered once a minute for every panel of a site
+    for name, (query, sql) in PANELS.items():
+        asked = parse_object({"site_id": "site.example", "date_range": [FIRST.isoformat(), LAST.isoformat()], **query})
+        ours, bare = [], []
+        for _ in range(ROUNDS):
+            bare.append(timed(lambda sql=sql: store.query(sql, given)))  # type: ignore[misc]  # bound per round
+            ours.append(timed(lambda asked=asked: reporting.ask(asked)))  # type: ignore[misc]  # bound per round
+        ratio = statistics.median(ours) / statistics.median(bare)
+        met = "met" if p95(ours) < 300 and ratio <= 1.3 else "missed"
+        numbers = [statistics.median(ours), p95(ours), statistics.median(bare), p95(bare)]
+        table.add_row(name, *[f"{number:.0f}" for number in numbers], f"{ratio:.2f}", met)
+    return table
+
+
+def crowd(reporting: Reporting, store: Store, analysts: int = 20) -> Table:
+    """Twenty analysts ask at once while the loader inserts: how long does an insert of 10,000 rows take?"""
+    asked = parse_object(
+        {"site_id": "site.example", "date_range": [FIRST.isoformat(), LAST.isoformat()], **PANELS["countries"][0]}
+    )
+
+    def insert() -> None:
+        store.command(FILL, {"from": ROWS, "rows": 10_000}, max_partitions_per_insert_block=0)
+
+    alone = [timed(insert) for _ in range(5)]
+    beside: list[float] = []
+    done = threading.Event()
+
+    def load() -> None:
+        while not done.is_set():
+            beside.append(timed(insert))
+
+    async def everybody() -> list[float]:
+        return await asyncio.gather(*[asyncio.to_thread(timed, lambda: reporting.ask(asked)) for _ in range(analysts)])
+
+    loader = threading.Thread(target=load)
+    loader.start()
+    answers = asyncio.run(everybody())
+    done.set()
+    loader.join()
+    table = Table(title=f"{analysts} analysts at once beside the loader")
+    for head in ("", "median ms", "p95 ms"):
+        table.add_column(head, justify="right" if head else "left")
+    for name, values in (
+        ("an answer", answers),
+        ("insert of 10,000 rows, alone", alone),
+        ("the same, beside them", beside),
+    ):
+        table.add_row(name, f"{statistics.median(values):.0f}", f"{p95(values):.0f}")
+    return table
+
+
+def main() -> None:
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder, open_store(None, Path(folder)) as store:
+        took = fill(store, ROWS)
+        console.print(f"filled {ROWS:,} rows by the engine in {took:.0f} s")
+        reporting = Reporting(Pool(lambda: open_store(None, Path(folder), mode="ro")), Path(folder), None)
+        try:
+            console.print(panels(reporting, store))
+            console.print(crowd(reporting, store))
+        finally:
+            reporting.close()
+
+
+if __name__ == "__main__":
+    main()
