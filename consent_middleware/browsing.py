@@ -80,8 +80,11 @@ class Visitor:
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname:
             self._hosts.add(parts.hostname)
 
-    def look(self, url: str, *, pages: int = 1) -> Sighting:
-        """Visit `url` and up to `pages` - 1 more pages that it links to on the same host. Raises UserError."""
+    def look(self, url: str, *, pages: int = 1, prefix: str = "/_consent") -> Sighting:
+        """Visit `url` and up to `pages` - 1 more pages that it links to on the same host. Raises UserError.
+
+        Our own pages, under `prefix`, are left out: they store nothing but the choice.
+        """
         from playwright.sync_api import Error
 
         self._hosts.clear()
@@ -107,7 +110,8 @@ class Visitor:
                 self._note_cookies()
                 for link in page.evaluate(_LINKS):
                     link = urldefrag(urljoin(address, str(link))).url
-                    if urlsplit(link).hostname == host and link not in seen:
+                    parts = urlsplit(link)
+                    if parts.hostname == host and link not in seen and not parts.path.startswith(f"{prefix}/"):
                         seen.append(link)
                         waiting.append(link)
         finally:

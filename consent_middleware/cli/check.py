@@ -100,9 +100,11 @@ def _visit(policy: PrivacyPolicy, url: str, pages: int) -> tuple[Sighting, Sight
 
     address = start_url(url)
     with browser_context() as visitor:
-        before = visitor.look(address, pages=pages)
+        before = visitor.look(address, pages=pages, prefix=policy.site.prefix)
         accepted = visitor.accept_all(address, policy.site.prefix)
-        return before, visitor.look(address, pages=pages) if accepted else None
+        if not accepted:
+            return before, None
+        return before, visitor.look(address, pages=pages, prefix=policy.site.prefix)
 
 
 def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> None:
