@@ -22,8 +22,11 @@ import pytest
 
 from consent_middleware.decide import decide
 from consent_middleware.keys import signing_key
-from consent_middleware.ledger import LedgerUnavailable, open_ledger
+from consent_middleware.ledger import Ledger, LedgerUnavailable, open_ledger
+from consent_middleware.ledger.database import DatabaseError
 from consent_middleware.ledger.heads import seal
+from consent_middleware.ledger.ledger import LEDGER_FILE
+from consent_middleware.ledger.sqlite import SqliteDatabase
 from consent_middleware.services import Services
 from tests.ledger.parts import a_record, a_scope, services_in
 from tests.ledger.test_verifying import checked
@@ -223,3 +226,39 @@ async def test_more_decisions_than_the_writer_can_hold_are_refused_at_once(tmp_p
         assert refused
         kept = [answer for answer in answers if not answer.startswith("unavailable")]
         assert all(len(services.ledger.read_now(record_id)) == 1 for record_id in kept)
+
+
+async def test_a_commit_whose_answer_was_lost_does_not_fork_the_chain(tmp_path: Path) -> None:
+    lost = 0
+
+    class LosesAnswers(SqliteDatabase):
+        """A real database behind a line that breaks after the commit."""
+
+        def commit(self) -> None:
+            super().commit()
+            if lost:
+                raise DatabaseError("the answer was lost")
+
+    file = tmp_path / LEDGER_FILE
+    ledger = Ledger(tmp_path, lambda: LosesAnswers(file, "sqlite"), open_ledger(tmp_path).connect_keys)
+    await ledger.append(a_record())
+    lost = 1
+    for _ in range(3):
+        with pytest.raises(LedgerUnavailable, match="answer was lost"):
+            await ledger.append(a_record())
+    lost = 0
+    stored = await ledger.append(a_record())
+    assert stored.sequence == 4
+    assert checked(ledger).sound
+    ledger.close()
+
+
+def test_every_commit_is_fsynced(tmp_path: Path) -> None:
+    """kill -9 can't show it, since the page cache outlives a process; the database's own answer has to do."""
+    ledger = open_ledger(tmp_path)
+    for connect in (ledger.connect, ledger.connect_keys):
+        database = connect()
+        assert isinstance(database, SqliteDatabase)
+        for pragma, value in (("synchronous", 2), ("journal_mode", "wal"), ("secure_delete", 1)):
+            assert database._connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+        database.close()
