@@ -18,7 +18,7 @@ from analytics.anonymise.sealed import Cell
 from analytics.reports import reconcile
 from analytics.reports.reconcile import Noisy
 from analytics.reports.released import ReleasedReader, shown_cell
-from bench.traffic import fill
+from bench._traffic import fill
 from tests.anonymise.audit_tools import DAY, NOW, SITE, policy
 
 Measured = dict[tuple[str, str], tuple[str, float, dict[str, float]]]  # (cube, metric) -> kind, sigma, cells

@@ -6,6 +6,8 @@ import datetime as dt
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -320,6 +322,24 @@ class TestVerify:
         }
         path.write_bytes(sealed.canonical(envelope))
         assert any("not trusted" in problem for problem in verify(releases))
+
+    def test_the_checker_without_packages_finds_what_verify_finds(self, releases: Path) -> None:
+        checker = Path(__file__).parents[2] / "verify" / "releases.py"
+
+        def check(*keys: str) -> subprocess.CompletedProcess[str]:
+            # -S -E: neither packages nor the environment.
+            command = [sys.executable, "-S", "-E", str(checker), str(releases), *keys]
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+
+        assert check().returncode == 0, check().stdout
+        assert check("A" * 43 + "=").returncode == 1
+        path = releases / SITE / "day-2026-11-19.json"
+        honest = path.read_text()
+        path.write_text(honest.replace('"epsilon":1.0', '"epsilon":0.1'))
+        assert "signature does not fit" in check().stdout
+        path.write_text(honest)
+        path.with_suffix(".parquet").write_bytes(b"other")
+        assert "not the file that was sealed" in check().stdout
 
     def test_an_overspent_day_is_noticed(self, releases: Path) -> None:
         from analytics.anonymise.budget import overspent_days

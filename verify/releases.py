@@ -1,0 +1,92 @@
+"""Check a folder of sealed releases with nothing but Python: python3 releases.py FOLDER [PUBLIC-KEY-BASE64...]
+
+Every file against its hash, every signature, the chain, one release a period, and what every day was promised. Without
+a key, the key of the first release is taken, and shown: compare it with the one that the site publishes.
+"""
+
+import base64
+import datetime
+import hashlib
+import json
+import math
+import pathlib
+import sys
+
+from check import signed  # the file beside this one: Ed25519 after RFC 8032
+
+DAY = datetime.timedelta(days=1)
+
+
+def tail(x):
+    return 0.5 * math.erfc(x / math.sqrt(2))
+
+
+def delta(mu, epsilon):  # the exact curve of Gaussian noise: Balle and Wang 2018, theorem 8
+    return tail(epsilon / mu - mu / 2) - math.exp(epsilon) * tail(epsilon / mu + mu / 2)
+
+
+def days(manifest):
+    day = datetime.datetime.fromisoformat(manifest["from"]).date()
+    while day < datetime.datetime.fromisoformat(manifest["to"]).date():
+        yield day
+        day += DAY
+
+
+def problems_of(chain, keys):
+    previous, seen, spent = "0" * 64, set(), {}
+    for number, (path, raw, envelope) in enumerate(chain, 1):
+        manifest = envelope["manifest"]
+        key, signature = base64.b64decode(envelope["key"]), base64.b64decode(envelope["signature"])
+        if envelope["key"] not in keys:
+            yield f"{path}: signed by a key that is not trusted"
+        elif not signed(key.hex(), signature.hex(), manifest):
+            yield f"{path}: the signature does not fit"
+        if manifest["number"] != number or manifest["previous"] != previous:
+            yield f"{path}: the chain is broken"
+        if manifest["period"] in seen:
+            yield f"{path}: {manifest['period']} was sealed twice"
+        data = path.with_name(pathlib.Path(manifest["file"]["name"]).name)
+        if not data.exists() or hashlib.sha256(data.read_bytes()).hexdigest() != manifest["file"]["sha256"]:
+            yield f"{data}: not the file that was sealed"
+        rho = sum(m["rho"] for m in manifest["measurements"])
+        if any(m["rho"] < (m["l2"] / m["sigma"]) ** 2 / 2 * (1 - 1e-9) for m in manifest["measurements"]):
+            yield f"{path}: a measurement spends more than it states"
+        if not math.isclose(rho, manifest["spent"]["rho"], rel_tol=1e-9):
+            yield f"{path}: the measurements do not add up to what is stated as spent"
+        for day in days(manifest):
+            spent.setdefault(day, []).append(manifest)
+        seen.add(manifest["period"])
+        previous = hashlib.sha256(raw).hexdigest()
+    for day, manifests in sorted(spent.items()):
+        mu = math.sqrt(2 * sum(m["spent"]["rho"] for m in manifests))
+        epsilon = max(m["promise"]["epsilon"] for m in manifests)
+        promised = max(m["promise"]["delta"] for m in manifests)
+        if delta(mu, epsilon) + sum(m["spent"]["delta"] for m in manifests) > promised * (1 + 1e-9):
+            yield f"{day}: more was spent than epsilon {epsilon:g}, delta {promised:g}"
+
+
+def main(folder, *keys):
+    found = []
+    for path in sorted(pathlib.Path(folder).glob("**/*.json")):
+        raw = path.read_bytes()
+        envelope = json.loads(raw)
+        if isinstance(envelope, dict) and "manifest" in envelope:
+            found.append((path, raw, envelope))
+    problems = [] if found else [f"{folder}: no release"]
+    for site in sorted({envelope["manifest"]["site"] for _, _, envelope in found}):
+        chain = [entry for entry in found if entry[2]["manifest"]["site"] == site]
+        chain.sort(key=lambda entry: entry[2]["manifest"]["number"])
+        trusted = keys or (chain[0][2]["key"],)
+        if not keys:
+            print(f"{site}: signed by {trusted[0]}")
+        problems += problems_of(chain, trusted)
+    for problem in problems:
+        print(problem)
+    print(f"{len(found)} releases, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))
