@@ -23,10 +23,12 @@ from examples import access_log
 from examples.demo import show
 from examples.demo.counts import SpoolWatch, loaded, served
 from examples.demo.processes import ROOT, Processes, answers, free_port
-from examples.demo.story import Story, issued_after_refusal
+from examples.demo.story import Story, held_without_consent
 from examples.demo.visitors import open_browser
 
 WORKERS = 2
+SITE_HOST = "localhost"
+SHOWN_CUBES = ("total", "path", "source", "country", "device")
 SEALED_DAYS_BACK = 5
 POLICY = ROOT / "examples" / "law_group" / "privacy.toml"
 
@@ -42,7 +44,7 @@ class Chain:
         self.log = folder / "access.log"
         self.policy_path = folder / "privacy.toml"
         self.port, self.partner_port, self.bare_port, self.dashboard_port = map(free_port, (8000, 8001, 8002, 8765))
-        self.site = f"http://localhost:{self.port}"
+        self.site = f"http://{SITE_HOST}:{self.port}"
         self.dashboard = f"http://127.0.0.1:{self.dashboard_port}"
         self.token = ""
         self.sealed_day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=SEALED_DAYS_BACK)
@@ -56,7 +58,7 @@ class Chain:
             story, seconds = self.visit_while_importing(lines)
             show.heading(self.console, 1, "Cookies: issued, and held back")
             seen = {name for step in story.steps for name in (*step.storage, *(c.name for c in step.cookies))}
-            show.cookies(self.console, story.steps, self.purposes(seen))
+            show.cookies(self.console, story.steps, self.purposes(seen), SITE_HOST)
             clean = self.check_cookies(story)
             show.heading(self.console, 2, "Ledger: what was decided, and the proof")
             self.show_ledger()
@@ -123,14 +125,17 @@ class Chain:
         return self.processes.run(command, "-m", module, *words, *arguments, *places).rstrip()
 
     @contextlib.contextmanager
-    def doing(self, what: str) -> Iterator[Progress]:
-        """Show that something is under way: a spinner on a terminal, one line otherwise."""
+    def doing(self, *what: str) -> Iterator[Progress]:
+        """Show that something is under way, and for how long: spinners on a terminal, a line at the end otherwise."""
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        if not self.console.is_terminal:
-            self.console.print(f"... {what}")
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            progress.add_task(what)
+        on_terminal = self.console.is_terminal
+        started = time.monotonic()
+        with Progress(*columns, console=self.console, transient=True, disable=not on_terminal) as progress:
+            for task in what:
+                progress.add_task(task)
             yield progress
+        if not on_terminal:
+            self.console.print(f"... {'; '.join(what)}: {time.monotonic() - started:.0f} s")
 
     # The links
 
@@ -149,7 +154,7 @@ class Chain:
                 outcome.append(problem)
 
         background = threading.Thread(target=write_and_import, name="import")
-        with self.doing(f"Importing a generated access log of {lines:,} lines"), self.doing("Visiting") as progress:
+        with self.doing(f"Importing a generated access log of {lines:,} lines", "Visiting the site") as progress:
             background.start()
             try:
                 with open_browser() as browser:
@@ -157,7 +162,7 @@ class Chain:
                     story = Story(
                         browser,
                         self.site,
-                        f"http://localhost:{self.bare_port}",
+                        f"http://{SITE_HOST}:{self.bare_port}",
                         lambda step: progress.console.print(f"... {step}"),
                     )
                     story.tell()
@@ -176,20 +181,23 @@ class Chain:
 
     def check_cookies(self, story: Story) -> bool:
         necessary = frozenset(c.name for c in self.policy.cookies if c.purpose in self.policy.required_purposes)
-        wrong = issued_after_refusal(story.steps, necessary)
+        wrong = held_without_consent(story.steps, necessary, SITE_HOST)
         if wrong:
-            self.console.print(f"[red]Issued without consent: {', '.join(sorted(wrong))}[/red]")
+            self.console.print(f"[red]Held without consent: {', '.join(sorted(wrong))}[/red]")
         else:
             self.console.print(
-                "Without a yes, only the necessary cookie was issued; after the withdrawal, the others are gone."
+                "Without a yes: the necessary cookie alone, and not one request to the third party. After the"
+                " withdrawal the site's cookies are gone; the third party's lie where no site can reach them, and no"
+                " request carries them any more."
             )
         return not wrong
 
     def show_ledger(self) -> None:
         entries = csv.DictReader(io.StringIO(self.command("consent ledger export", "--format", "csv")))
-        shown = ("event", "at", "record_id", "granted", "denied", "method", "language", "notice")
-        rows = [[entry[name][:16] if name == "notice" else entry[name] for name in shown] for entry in entries]
-        show.table(self.console, shown, rows)
+        shown = ("event", "at", "record_id", "granted", "method", "language", "notice")
+        widths = {"at": 19, "record_id": 8, "notice": 12}
+        rows = [[entry[name][: widths.get(name)] for name in shown] for entry in entries]
+        show.table(self.console, shown, sorted(rows, key=lambda row: row[1]))
         self.console.print(self.command("consent ledger verify"))
 
     def show_release(self) -> None:
@@ -200,8 +208,8 @@ class Chain:
         site = self.policy.site.site_id
         rows = []
         for cube, metrics in reader.cubes(site, period).items():
-            for metric in metrics[:2]:
-                for cell in reader.cells(site, period, cube, metric)[:3]:
+            for metric in metrics[:1] if cube in SHOWN_CUBES else ():
+                for cell in reader.cells(site, period, cube, metric)[:4]:
                     name = cell.key or "all"
                     rows.append([cube, metric, name, cell.value, f"{cell.low} to {cell.high}", f"{cell.sigma:.1f}"])
         show.table(self.console, ["cube", "metric", "key", "value", "95 % interval", "sigma"], rows, right=(3, 4, 5))

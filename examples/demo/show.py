@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -17,7 +18,7 @@ def heading(console: Console, number: int, title: str) -> None:
 def table(
     console: Console, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()
 ) -> None:
-    shown = Table(header_style="bold", title_justify="left", pad_edge=False)
+    shown = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         shown.add_column(column, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
@@ -31,15 +32,20 @@ def lifetime(days: float | None) -> str:
     return f"{days / 30.44:.0f} months" if days > 60 else f"{days:.0f} days"
 
 
-def cookies(console: Console, steps: Sequence[Step], purposes: dict[str, str]) -> None:
+def cookies(console: Console, steps: Sequence[Step], purposes: dict[str, str], site: str) -> None:
     """One line per cookie or storage key, one column per step: issued (with its lifetime), or held back."""
-    names = sorted({cookie.name for step in steps for cookie in step.cookies})
+    names = sorted({(cookie.host, cookie.name) for step in steps for cookie in step.cookies}, key=lambda c: c[::-1])
     keys = sorted({key for step in steps for key in step.storage})
     rows: list[list[str]] = []
-    for name in names:
-        held = [next((lifetime(c.days) for c in step.cookies if c.name == name), "[dim]-[/dim]") for step in steps]
-        rows.append([name, purposes.get(name, "ours" if name in OWN else "[red]undeclared[/red]"), *held])
+    for host, name in names:
+        held = [
+            next((lifetime(c.days) for c in step.cookies if (c.host, c.name) == (host, name)), "-") for step in steps
+        ]
+        shown = name if host == site else f"{name} ({host})"
+        rows.append([shown, purposes.get(name, "our own" if name in OWN else "[red]undeclared[/red]"), *held])
     for key in keys:
-        held = ["stored" if key in step.storage else "[dim]-[/dim]" for step in steps]
+        held = ["stored" if key in step.storage else "-" for step in steps]
         rows.append([f"{key} (localStorage)", purposes.get(key, "undeclared"), *held])
+    asked = [str(step.third_party_requests) for step in steps]
+    rows.append(["requests to the third party", "", *asked])
     table(console, ["cookie", "purpose", *(step.title for step in steps)], rows)

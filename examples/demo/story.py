@@ -8,6 +8,7 @@ from typing import NamedTuple
 from examples.demo.visitors import Browser, HeldCookie, Visitor
 
 READING = ("/", "/articles", "/articles/consent-is-not-a-banner", "/members", "/members/greta-lindqvist", "/about")
+WITHOUT_CONSENT = frozenset({"first visit", "refused", "withdrawn"})
 OWN = frozenset({"consent", "visitor", "__Host-consent", "__Host-visitor"})
 
 
@@ -15,6 +16,7 @@ class Step(NamedTuple):
     title: str
     cookies: list[HeldCookie]
     storage: list[str]
+    third_party_requests: int  # since the step before
 
 
 class Story:
@@ -28,7 +30,7 @@ class Story:
         self.steps: list[Step] = []
 
     def _note(self, title: str, visitor: Visitor) -> None:
-        self.steps.append(Step(title, visitor.cookies(), visitor.storage()))
+        self.steps.append(Step(title, visitor.cookies(), visitor.storage(), visitor.third_party_requests()))
         self.on_step(title)
 
     def _read(self, visitor: Visitor) -> None:
@@ -62,7 +64,8 @@ class Story:
             self._read(visitor)
             visitor.open(self.site + "/_consent/")
             visitor.choose("reject")
-            visitor.open(self.site + "/events")
+            visitor.third_party_requests()
+            visitor.open(self.site + "/about")
             self._note("withdrawn", visitor)
 
     def tell(self) -> None:
@@ -72,10 +75,18 @@ class Story:
         self.withdraws()
 
 
-def issued_after_refusal(steps: list[Step], necessary: frozenset[str]) -> set[str]:
-    """Cookies that should not be there before a choice, after a refusal or after a withdrawal."""
+def held_without_consent(steps: list[Step], necessary: frozenset[str], site: str) -> set[str]:
+    """What the site's visitors hold before a choice, after a refusal or after a withdrawal, and should not.
+
+    A third party's own cookies stay in the browser after a withdrawal, where no site can reach them; but no request
+    carries them any more.
+    """
     wrong: set[str] = set()
     for step in steps:
-        if step.title in {"first visit", "refused", "withdrawn"}:
-            wrong |= {cookie.name for cookie in step.cookies} - necessary - OWN
+        if step.title in WITHOUT_CONSENT:
+            reach = {cookie.name for cookie in step.cookies if cookie.host == site or step.title != "withdrawn"}
+            wrong |= reach - necessary - OWN
+            wrong |= {f"{key} (localStorage)" for key in step.storage}
+            if step.third_party_requests:
+                wrong.add(f"{step.third_party_requests} requests to the third party, {step.title}")
     return wrong

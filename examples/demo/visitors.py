@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -38,6 +40,7 @@ class Visitor(Protocol):
     def choose(self, choice: str) -> None: ...
     def cookies(self) -> list[HeldCookie]: ...
     def storage(self) -> list[str]: ...
+    def third_party_requests(self) -> int: ...
 
 
 class Browser(Protocol):
@@ -60,9 +63,19 @@ class ChromiumVisitor:
     def __init__(self, context: Any) -> None:
         self.context = context
         self.page = context.new_page()
+        self._asked = 0
+        self.page.on("request", self._count)
+
+    def _count(self, request: Any) -> None:
+        self._asked += urlsplit(request.url).hostname != urlsplit(self.page.url).hostname and "://" in self.page.url
+
+    def third_party_requests(self) -> int:
+        """Requests to other hosts since the last call."""
+        asked, self._asked = self._asked, 0
+        return asked
 
     def open(self, url: str) -> None:
-        self.page.goto(url, wait_until="load")
+        self.page.goto(url, wait_until="networkidle")
 
     def choose(self, choice: str) -> None:
         """Press the button of the banner, or of the preferences page, that stands for this choice."""
@@ -119,8 +132,6 @@ class HttpVisitor:
         )
 
     def cookies(self) -> list[HeldCookie]:
-        import time
-
         return [
             HeldCookie(c.name, c.domain, None if c.expires is None else (c.expires - time.time()) / 86400)
             for c in self.client.cookies.jar
@@ -128,6 +139,9 @@ class HttpVisitor:
 
     def storage(self) -> list[str]:
         return []
+
+    def third_party_requests(self) -> int:
+        return 0
 
 
 class HttpBrowser:
