@@ -76,9 +76,9 @@ class Inventory:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def undeclared_cookie(self, name: str, host: str = "") -> None:
+    def undeclared_cookie(self, name: str, host: str = "", times: int = 1) -> None:
         """A cookie that the policy does not declare was dropped."""
-        self._count(COOKIE, name, host)
+        self._count(COOKIE, name, host, times)
 
     def storage_key(self, name: str, area: str = "local") -> None:
         """A page found a key of local or session storage that the policy does not declare."""
@@ -92,7 +92,7 @@ class Inventory:
         """Something an operator should know, from a closed list: a compressed page, a broken cookie rule."""
         self._count(NOTE, what, where)
 
-    def _count(self, kind: str, name: str, where: str) -> None:
+    def _count(self, kind: str, name: str, where: str, times: int = 1) -> None:
         key = (kind, name if kind == NOTE else clean(name), clean(where))
         today = _iso_day(int(time.time() // 86_400))
         with self._lock:
@@ -103,7 +103,7 @@ class Inventory:
                 else:
                     self._names[kind] = self._names.get(kind, 0) + 1
                 entry = self._counts.setdefault(key, [0, today, today])
-            entry[0] += 1
+            entry[0] += times
             entry[2] = today
             if self._timer is None:
                 self._timer = threading.Timer(WRITE_EVERY_S, self.flush)

@@ -24,6 +24,9 @@ from consent_middleware.token import ConsentTokens
 
 log = logging.getLogger("consent_middleware")
 
+HUNDRED = 100
+WAITING_NAMES = 1000
+
 
 class ConsentMiddleware:
     """Wraps any ASGI application and enforces its privacy policy.
@@ -46,6 +49,7 @@ class ConsentMiddleware:
         self.app = app
         self.policy = policy if isinstance(policy, PrivacyPolicy) else PrivacyPolicy.load(policy)
         self.counts: Counter[str] = Counter()
+        self._waiting: dict[tuple[bytes, bytes], int] = {}  # dropped names that the inventory has not heard of
         self._keys = secrets_from(secret_keys)
         self._tokens = ConsentTokens(self._keys, self.policy)
         self._clients = ClientResolver(self.policy)
@@ -149,8 +153,18 @@ class ConsentMiddleware:
         self.counts[f"token {reason}"] += 1
 
     def _undeclared(self, name: bytes, host: bytes) -> None:
-        if self._opening.services is not None:
-            self._opening.services.inventory.undeclared_cookie(name.decode("latin-1"), host.decode("latin-1"))
+        """Count a dropped name: the first of its kind at once, further ones by the hundred."""
+        key = (name, host)
+        waiting = self._waiting.get(key, HUNDRED - 1) + 1
+        if waiting >= HUNDRED:
+            services = self._opening.services
+            if services is not None:
+                times = HUNDRED if key in self._waiting else 1
+                services.inventory.undeclared_cookie(name.decode("latin-1"), host.decode("latin-1"), times)
+            if key not in self._waiting and len(self._waiting) >= WAITING_NAMES:
+                return
+            waiting = 0
+        self._waiting[key] = waiting
 
 
 def _nothing_revoked(record_id: str) -> bool:

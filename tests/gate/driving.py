@@ -14,6 +14,7 @@ from tests.gate.policies import policy
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
+STARTED = time.time()  # one moment for all: two cookies of one choice are equal
 KEYS = ["the only key of these tests"]
 POLICY = policy()
 
@@ -26,7 +27,7 @@ def consent_cookie(
     *purposes: str, of: PrivacyPolicy = POLICY, at: float | None = None, record: str = "A" * 22
 ) -> bytes:
     """The `name=value` of somebody who said yes over https."""
-    choice = Choice(frozenset(purposes), record, int(at or time.time()), of.fingerprint)
+    choice = Choice(frozenset(purposes), record, int(at or STARTED), of.fingerprint)
     return ConsentTokens(KEYS, of).set_cookie(choice, secure=True).partition(b";")[0]
 
 

@@ -1,0 +1,84 @@
+"""Requests a second of a Starlette page with and without the middleware, in turn, under uvicorn and granian.
+
+The load comes from wrk where it is installed. Every contestant is measured in each round; the same application twice
+(A/A) shows how much a figure may be trusted. Ratios are of medians to the bare application.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.gate import KEY, NONE_STRIPPED
+from tests.interop.servers import serving
+
+ROUNDS = 5
+SECONDS = 3
+CONNECTIONS = 32
+CONTESTANTS = ("bare", "bare_again", "gate", "gate_and_pages", "sessions")
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+GOALS = {"granian": 0.90, "uvicorn": 0.85}
+
+
+def load(port: int) -> tuple[float, float]:
+    """Requests a second and the 99th percentile in milliseconds."""
+    cookie = NONE_STRIPPED.decode().replace("__Host-", "")
+    done = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-H", "Host: www.example.org", "-H",
+         f"Cookie: {cookie}", f"http://127.0.0.1:{port}/"],
+        capture_output=True, text=True, check=True, timeout=SECONDS + 30,
+    )  # fmt: skip
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
+    if rate is None or slow is None or "Non-2xx" in done.stdout:
+        raise RuntimeError(done.stdout)
+    return float(rate[1]), float(slow[1]) * UNITS[slow[2]]
+
+
+def measure(server: str, folder: Path) -> list[list[tuple[float, float]]]:
+    results: list[list[tuple[float, float]]] = [[] for _ in CONTESTANTS]
+    for _ in range(ROUNDS):
+        for index, name in enumerate(CONTESTANTS):
+            place = Path(tempfile.mkdtemp(dir=folder))
+            with serving(f"bench.throughput_site:{name}", server, place, CONSENT_SECRET_KEYS=KEY) as port:
+                load(port)  # warms the caches
+                results[index].append(load(port))
+    return results
+
+
+def main() -> int:
+    if shutil.which("wrk") is None:
+        print("wrk is not installed: nothing was measured")
+        return 0
+    table = Table(
+        title=f"Starlette page, 1 worker, {CONNECTIONS} connections, median of {ROUNDS} rounds of {SECONDS} s"
+    )
+    for column in ("server", "case", "requests/s", "ratio", "goal", "p99 ms", "p99 ratio"):
+        table.add_column(column, justify="left" if column in ("server", "case") else "right")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PYTHONPATH"] = os.getcwd()
+        for server in ("uvicorn", "granian"):
+            results = measure(server, Path(folder))
+            bare = statistics.median(rate for rate, _ in results[0])
+            bare_slow = statistics.median(slow for _, slow in results[0])
+            for name, measured in zip(CONTESTANTS, results, strict=True):
+                rate = statistics.median(rate for rate, _ in measured)
+                slow = statistics.median(slow for _, slow in measured)
+                goal = f"{GOALS[server]:.2f}" if name == "gate" else ""
+                figures = (f"{rate:,.0f}", f"{rate / bare:.2f}", goal, f"{slow:.1f}", f"{slow / bare_slow:.2f}")
+                table.add_row(server, name.replace("_", " "), *figures)
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
