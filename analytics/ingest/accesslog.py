@@ -11,6 +11,7 @@ import io
 import itertools
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, Literal, cast
@@ -25,6 +26,7 @@ from consent_middleware.lazy import UserError
 
 Format = Literal["combined", "nginx-json", "caddy-json"]
 PIECE_BYTES: Final = 64 * 1024 * 1024
+GROWING_SECONDS: Final = 60.0
 STAGED: Final = (
     "address String, time Int64, method LowCardinality(String), target String, protocol LowCardinality(String), "
     "status UInt16, bytes UInt64, duration_ms UInt32, referrer LowCardinality(String), "
@@ -43,6 +45,7 @@ class ImportState(msgspec.Struct):
 
     identity: str
     offset: int = 0  # bytes of text, uncompressed
+    sending: int = 0  # length of the piece behind it that may be in the store already
     digest: str = ""  # of the text up to the offset
     pieces: int = 0
     lines: int = 0
@@ -90,18 +93,22 @@ def detect(first_line: bytes) -> Format:
     return "caddy-json" if isinstance(found.get("request"), dict) else "nginx-json"
 
 
-def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """Whole lines, about `size` bytes at a time; a last line without its newline is still being written."""
+def pieces(file: IO[bytes], size: int, first: int, *, growing: bool) -> Iterator[bytes]:
+    """Whole lines, at most `size` bytes at a time, and so always cut at the same places from the same offset.
+
+    `first`: the length of the first piece when it was recorded before. A last line without a newline is left for the
+    next time while the log is `growing`.
+    """
+    if first:
+        yield file.read(first)
     rest = b""
-    while data := file.read(size):
-        cut = data.rfind(b"\n") + 1
-        if not cut:
-            rest += data
-            continue
-        yield rest + data[:cut]
-        rest = data[cut:]
-    if rest:
-        yield rest + b"\n"
+    while data := file.read(max(size - len(rest), size // 2)):
+        rest += data
+        if cut := rest.rfind(b"\n") + 1:
+            yield rest[:cut]
+            rest = rest[cut:]
+    if rest and not growing:
+        yield rest
 
 
 def import_log(
@@ -130,54 +137,53 @@ def import_log(
         state = ImportState(hashlib.blake2b(first, digest_size=16).hexdigest())
     folder = Path(data_dir) / "imports"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open_log(path) as file:
-        state, digest = _resume(folder, state, file, path)
+    file, state, digest = _resume(folder, state, path)
+    with file:
         state.salt = state.salt or (secrets.randbits(64), secrets.randbits(64))
-        _write(folder, state)
         summary = ImportSummary(chosen, resumed_at=state.offset)
-        raw: Any = getattr(file, "raw", file)
-        for piece in pieces(file, piece_bytes):
+        growing = time.time() - path.stat().st_mtime < GROWING_SECONDS
+        for piece in pieces(file, piece_bytes, state.sending, growing=growing):
+            state.sending = len(piece)
+            _write(folder, state)  # a repetition sends the same bytes, even when the log grew
             _import_piece(store, state, piece, chosen, site, basis, allowed, summary)
             digest.update(piece)
             state.offset += len(piece)
+            state.sending = 0
             state.pieces += 1
             state.digest = digest.hexdigest()
             _write(folder, state)
-            on_progress(_position(raw, file))
+            on_progress(_position(file))
     state.salt = None  # from here on nobody can compute a key from an address
     _write(folder, state)
     return summary
 
 
-def _position(raw: Any, file: IO[bytes]) -> int:
+def _position(file: Any) -> int:
     """How far the file on disk was read, for the progress bar."""
-    inner = getattr(file, "fileobj", None) or raw
+    inner = getattr(file, "fileobj", None) or getattr(file, "raw", file)
     try:
         return int(inner.tell())
     except (OSError, ValueError, AttributeError):
         return 0
 
 
-def _resume(folder: Path, fresh: ImportState, file: IO[bytes], path: Path) -> tuple[ImportState, Any]:
-    """The state of this log and the hash of what was read; the file stands behind it."""
+def _resume(folder: Path, fresh: ImportState, path: Path) -> tuple[IO[bytes], ImportState, Any]:
+    """The log, open behind what was imported of it, its state, and the hash of what lies before."""
     for number in itertools.count():
-        identity = f"{fresh.identity}-{number}"
-        known = folder / f"{identity}.json"
+        known = folder / f"{fresh.identity}-{number}.json"
+        file = open_log(path)
         digest = hashlib.blake2b(digest_size=16)
         if not known.exists():
-            file.seek(0)
-            fresh.identity = identity
-            return fresh, digest
+            fresh.identity = known.stem
+            return file, fresh, digest
         state = msgspec.json.decode(known.read_bytes(), type=ImportState)
-        file.seek(0)
         left = state.offset
         while left and (data := file.read(min(left, 4 * 1024 * 1024))):
             digest.update(data)
             left -= len(data)
         if not left and (state.offset == 0 or digest.hexdigest() == state.digest):
-            return state, digest
-        if left == 1 and state.offset > 1:  # the last line had no newline when it was imported
-            raise UserError(f"{path}: shorter than what was imported of it before")
+            return file, state, digest
+        file.close()  # another log that begins with the same line
     raise AssertionError
 
 
