@@ -58,31 +58,33 @@ def kill_workers_while_they_decide(folder: Path, url: str | None, dice: random.R
     return [file.read_bytes().decode().split("\n")[:-1] for file in files]
 
 
+def prove(ledger: Ledger, acknowledged: list[str]) -> None:
+    """Every acknowledged decision is in the ledger, as it was acknowledged."""
+    records: dict[str, set[tuple[str, float]]] = {}
+    for line in acknowledged:
+        if line != "refused":
+            record_id, event, at = line.split(" ")
+            if record_id not in records:
+                records[record_id] = {(entry.event, entry.at) for entry in ledger.read_now(record_id)}
+            assert (event, float(at)) in records[record_id], f"{line}: a cookie without its record"
+
+
 async def rounds_of_killing(folder: Path, url: str | None, rounds: int) -> int:
     dice = random.Random(20261123)
     acknowledged: list[str] = []
-    for _ in range(rounds):
-        for lines in kill_workers_while_they_decide(folder, url, dice):
-            acknowledged += lines
+    for number in range(rounds):
+        now = [line for lines in kill_workers_while_they_decide(folder, url, dice) for line in lines]
+        acknowledged += now
         ledger = open_ledger(folder, url)
         try:
             report = checked(ledger)
             assert report.findings == ()
-            records: dict[str, set[tuple[str, float]]] = {}
-            refusals = 0
-            for line in acknowledged:
-                if line == "refused":
-                    refusals += 1
-                    continue
-                record_id, event, at = line.split(" ")
-                if record_id not in records:
-                    records[record_id] = {(entry.event, entry.at) for entry in ledger.read_now(record_id)}
-                assert (event, float(at)) in records[record_id], f"{line}: a cookie without its record"
             assert report.entries >= len(acknowledged)
-            assert refusals
+            prove(ledger, acknowledged if number == rounds - 1 else now)
             seal(ledger)
         finally:
             ledger.close()
+    assert "refused" in acknowledged
     return len(acknowledged)
 
 
