@@ -107,7 +107,8 @@ async def test_a_full_withdrawal_appends_to_the_old_record_and_owes_the_erasure(
         assert history[1].purposes == {"analytics": False, "marketing": False}
         assert withdrawn.choice.record_id is None
         assert list(after) == ["__Host-consent"]
-        assert [(c["kind"], c["visitor"]) for c in controls(tmp_path)] == [("erase", visitor_key(visitor))]
+        # The thread that sends owed erasures may have sent it, too.
+        assert {(c["kind"], c["visitor"]) for c in controls(tmp_path)} == {("erase", visitor_key(visitor))}
         assert services.ledger.owed_erasures() == []
         assert services.revocations.revoked(given.choice.record_id or "")
 
@@ -151,7 +152,7 @@ async def test_somebody_who_comes_back_after_a_withdrawal_gets_another_visitor_i
 async def test_refusing_a_policy_that_outgrew_the_old_consent_erases_its_rows(tmp_path: Path) -> None:
     async with services_in(tmp_path) as services:
         await choose(services, {"__Host-visitor": "A" * 22}, NOTHING)
-        assert [c["visitor"] for c in controls(tmp_path)] == [visitor_key("A" * 22)]
+        assert {c["visitor"] for c in controls(tmp_path)} == {visitor_key("A" * 22)}
 
 
 async def test_unknown_purposes_are_not_granted(tmp_path: Path) -> None:
