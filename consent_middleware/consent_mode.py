@@ -26,6 +26,11 @@ SIGNALS = (
     "personalization_storage",
     "security_storage",
 )
+# The addresses in the snippets that Google gives out, which fetch its tags from inline code.
+GOOGLE_LOADER = re.compile(
+    rb"//((?:www\.|ssl\.)?(?:googletagmanager\.com(?=/g)|google-analytics\.com(?=/(?:analytics|ga|urchin)\.js)))",
+    re.IGNORECASE,
+)
 _NONCE = re.compile(r"[A-Za-z0-9+/_=-]{1,256}")
 
 

@@ -17,6 +17,8 @@ import msgspec
 
 from consent_middleware import csp, pages
 from consent_middleware.caching import make_uncached, vary_by
+from consent_middleware.hints import agreed_links
+from consent_middleware.holding import Holder
 from consent_middleware.html import HtmlGate
 from consent_middleware.once import NONE, shown_once
 from consent_middleware.pages.banner import asks
@@ -146,7 +148,7 @@ class Document:
         """The headers that leave, and whether the body will be changed."""
         documents, request = self._documents, self._request
         found = {name.lower(): value for name, value in headers}
-        headers = self._with_csp(headers)
+        headers = self._with_csp(self._without_hints(headers))
         compressed = found.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity")
         changes = documents.inserts and status not in WITHOUT_BODY and status != PART and not compressed
         if compressed and documents.inserts and self._services is not None:
@@ -175,6 +177,15 @@ class Document:
             self._documents.failed("a page could not be rewritten, and passed as it was")
             self._gate = None
             return gate.abandon()
+
+    def _without_hints(self, headers: Headers) -> Headers:
+        """Link headers fetch as the link elements of a page do."""
+        if not any(name.lower() == b"link" for name, _ in headers):
+            return headers
+        request = self._request
+        holder = Holder(self._documents.policy, request.allowed.__contains__, request.host, None, request.once)
+        kept = ((name, agreed_links(value, holder) if name.lower() == b"link" else value) for name, value in headers)
+        return [(name, value) for name, value in kept if value]
 
     def _with_csp(self, headers: Headers) -> Headers:
         documents = self._documents

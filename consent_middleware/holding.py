@@ -67,6 +67,11 @@ class Holder:
                 return Hold(*verdict, url)
         return Hold(by_hand, attributes.get("data-vendor", ""), None, "") if waits else None
 
+    def for_host(self, host: str) -> Hold | None:
+        """Why what comes from a host waits; None when it may load."""
+        verdict = self._verdict(host)
+        return None if verdict is None else Hold(*verdict, "")
+
     def _verdict(self, host: str) -> tuple[str, str, Vendor | None] | None:
         if host not in self._verdicts:
             self._verdicts[host] = self._judge(host)

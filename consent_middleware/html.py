@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from consent_middleware.consent_mode import consent_mode
+from consent_middleware.consent_mode import GOOGLE_LOADER, consent_mode
 from consent_middleware.held import VOID, Held, Place
 from consent_middleware.holding import Hold, Holder
 from consent_middleware.inventory import storage_reporter
@@ -34,6 +34,8 @@ _UNSEEN = re.compile(
 )
 # Leaves SVG or MathML, as the tag behind it would have done; a template does not.
 _BREAK_OUT = b"<span></span>"
+# A script with one of these is not inline, or was classified by hand.
+_OUTSIDE = re.compile(rb"\b(?:src|data-purpose)\b", re.IGNORECASE)
 # Without any of these in it, no attribute of a tag can name another host or a purpose.
 _ABROAD = re.compile(rb"/[\t\n\r]*/|[\\:&]|data-purpose", re.IGNORECASE)
 # In these, ASCII bytes do not mean ASCII characters everywhere.
@@ -85,6 +87,7 @@ class HtmlGate:
         self._markup = Markup(_WATCHED)
         self._ahead = 0  # bytes of the markup's unfinished rest that have left already
         self._held: Held | None = None  # the element that is being passed into its wrapper
+        self._inline: list[bytes] | None = None  # an inline script, until it is known what it loads
         self._unwrapped: list[bool] = []  # the site's open templates: whether their tags are taken away
         self._in_form = False
         self._is_document = self._head_done = self._body_done = False
@@ -99,15 +102,25 @@ class HtmlGate:
 
     def abandon(self) -> bytes:
         """What was taken in and has not left, as it was: the way out when `feed` or `close` failed."""
-        return self._markup.raw[self._ahead :]
+        return b"".join(self._inline or ()) + self._markup.raw[self._ahead :]
 
     def _run(self, chunk: bytes, *, last: bool) -> bytes:
         markup = self._markup
-        out: list[bytes] = []
+        leaving: list[bytes] = []
+        out = leaving if self._inline is None else self._inline
         cut = self._ahead  # bytes before it have left
         for piece in markup.pieces(chunk, last):
             if piece.kind == "start":
                 cut = self._start(piece, cut, out)
+                if self._is_inline_script(piece):
+                    out.append(markup.raw[cut : piece.start])
+                    cut = piece.start
+                    out = self._inline = []
+            elif piece.kind == "end" and self._inline is not None:
+                out.append(markup.raw[cut : piece.end])
+                cut = piece.end
+                script, out, self._inline = b"".join(out), leaving, None
+                out.append(self._inline_script(script))
             elif piece.kind == "end":
                 cut = self._end(piece, cut, out)
             elif piece.kind == "noscript":
@@ -120,12 +133,14 @@ class HtmlGate:
             out.append(markup.raw[cut : max(cut, markup.position)])
             out.append(self._finish())
             out.append(markup.raw[max(cut, markup.position) :])
+            if out is not leaving:
+                leaving += out
         else:
             safe = max(cut, markup.position + markup.certain_text())
             out.append(markup.raw[cut:safe])
             self._ahead = safe - markup.position
         markup.raw = markup.raw[markup.position :]
-        return b"".join(out)
+        return b"".join(leaving)
 
     def _start(self, piece: Piece, cut: int, out: list[bytes]) -> int:
         tag, raw = piece.tag, self._markup.raw
@@ -267,6 +282,17 @@ class HtmlGate:
         if missing and self._markup.in_foreign:
             missing = _BREAK_OUT + missing
         return closing + missing if held or missing else b""
+
+    def _is_inline_script(self, piece: Piece) -> bool:
+        if piece.tag != "script" or piece.namespace != "html" or self._held:
+            return False
+        return _OUTSIDE.search(self._markup.raw, piece.start, piece.end) is None
+
+    def _inline_script(self, script: bytes) -> bytes:
+        """An inline script as it may leave: one that would fetch a Google tag waits like the tag itself."""
+        found = GOOGLE_LOADER.search(script)
+        hold = self._holder.for_host(found.group(1).decode("ascii").lower()) if found else None
+        return script if hold is None else hold.opening() + script + b"</template>"
 
     def _for_no_script(self, content: bytes) -> bytes:
         """The content of a noscript: text to browsers with scripts, and markup to those without."""

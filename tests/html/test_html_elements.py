@@ -262,6 +262,24 @@ class TestGoogleConsentMode:
         out = gated("<html><head></head>", "analytics").decode()
         assert re.findall(r"'update',\{(.*?)\}", out) == ["analytics_storage:'granted'"]
 
+    @pytest.mark.parametrize("mode", ["enforce", "report", "off"])
+    def test_googles_own_snippets_wait_like_the_tags_they_fetch(self, mode: str) -> None:
+        text = POLICY_TEXT.replace("google_signals", "# g").replace('csp = "enforce"', f'csp = "{mode}"')
+        trial = POLICY.parse(text)
+        snippet = (
+            "<script>(function(w,d,s,l,i){j.src='https://www.googletagmanager.com/gtm.js?id='+i+dl;"
+            "f.parentNode.insertBefore(j,f);})(window,document,'script','dataLayer','GTM-1');</script>"
+        )
+        waiting = b"<template data-undeclared data-vendor=www.googletagmanager.com>" + snippet.encode() + b"</template>"
+        for cut in range(0, len(snippet), 7):
+            chunks = [snippet[:cut].encode(), snippet[cut:].encode()]
+            assert gated(snippet, "marketing", policy=trial, chunks=chunks) == waiting
+        declared = POLICY.parse(text.replace('"tube.example"', '"tube.example", "googletagmanager.com"'))
+        assert gated(snippet, policy=declared).startswith(b"<template data-purpose=marketing")
+        assert gated(snippet, "marketing", policy=declared) == snippet.encode()
+        own = "<script>window.dataLayer=[];gtag('config','G-1'); // see googletagmanager.com\n</script>"
+        assert gated(own, policy=trial) == own.encode()
+
     def test_a_signal_of_two_purposes_needs_both(self) -> None:
         shared = POLICY.parse(POLICY_TEXT.replace('["analytics_storage"]', '["analytics_storage", "ad_storage"]'))
         assert "ad_storage:'granted'" not in gated("<html><head></head>", "analytics", policy=shared).decode()

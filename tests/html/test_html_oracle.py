@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
 import turbohtml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,8 +58,22 @@ def loaded_from(page: bytes) -> list[str]:
     return found
 
 
-@settings(max_examples=1500, deadline=None)
-@given(PAGES, st.lists(st.integers(0, 300), max_size=3))
-def test_a_whole_parser_finds_nothing_active_from_a_vendor_without_consent(page: str, cuts: list[int]) -> None:
+def judge(page: str, cuts: list[int]) -> None:
     raw = page.encode()
     assert loaded_from(gated(raw, chunks=split(raw, cuts))) == []
+
+
+ANY_PAGE = given(PAGES, st.lists(st.integers(0, 300), max_size=3))
+
+
+@settings(max_examples=500, deadline=None)
+@ANY_PAGE
+def test_a_whole_parser_finds_nothing_active_from_a_vendor_without_consent(page: str, cuts: list[int]) -> None:
+    judge(page, cuts)
+
+
+@pytest.mark.audit
+@settings(max_examples=20_000, deadline=None)
+@ANY_PAGE
+def test_a_whole_parser_finds_nothing_active_in_many_pages(page: str, cuts: list[int]) -> None:
+    judge(page, cuts)

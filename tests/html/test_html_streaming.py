@@ -21,14 +21,15 @@ PARTS = st.sampled_from(
         "</desc>", "<foreignObject>", "<math>", "<mi>", "</math>", "<textarea>", "</textarea>",
         "<object data=//other.net>",
         "</object>", "<template>", "</template>", "<template data-purpose=marketing>", "<base href=//tube.example/>",
-        "<link rel=stylesheet href=//tube.example/s.css>", "<embed src=x>", "<plaintext>", "<br/>", "<b", " src=//x",
+        "<link rel=stylesheet href=//tube.example/s.css>", "<embed src=x>", "<plaintext>",
+        "<script>x('//www.googletagmanager.com/gtm.js')", "<br/>", "<b", " src=//x",
         "<xmp>", "</xmp>", "<video src=//tube.example/v>", "<source srcset='a 1x, //tube.example 2x'>", "</video>",
     ]
 )  # fmt: skip
 PAGES = st.lists(PARTS, max_size=25).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(PAGES, st.lists(st.integers(0, 400), max_size=12), st.sampled_from(["utf-8", "latin-1"]))
 def test_every_chunking_gives_the_same_bytes(page: str, cuts: list[int], encoding: str) -> None:
     raw = page.encode(encoding, "replace")
@@ -36,10 +37,15 @@ def test_every_chunking_gives_the_same_bytes(page: str, cuts: list[int], encodin
     assert gated(raw, chunks=split(raw, cuts), **options) == gated(raw, **options)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(PAGES, st.lists(st.integers(0, 400), max_size=4))
 def test_a_page_whose_every_host_is_granted_passes_byte_for_byte(page: str, cuts: list[int]) -> None:
-    page = page.replace("other.net", "tube.example").replace("//x", "/x").replace(" data-purpose=marketing", "")
+    page = (
+        page.replace("other.net", "tube.example")
+        .replace("//x", "/x")
+        .replace("googletagmanager", "tube.example")
+        .replace(" data-purpose=marketing", "")
+    )
     for foreign in ("<svg>", "<math>"):  # an unclosed one may need an end: see the next test
         page = page.replace(foreign, "")
     raw = page.encode()
@@ -55,7 +61,9 @@ def test_an_svg_that_is_closed_passes_byte_for_byte_and_one_that_may_be_open_is_
     )
 
 
-@pytest.mark.parametrize("start", ["plain text ", "<p>some text", "<script>let a = 1;\nlet b", "<textarea>hello"])
+@pytest.mark.parametrize(
+    "start", ["plain text ", "<p>some text", "<script src=/own.js>text", "<style>a {} b", "<textarea>hello"]
+)
 def test_what_is_text_for_certain_leaves_with_its_chunk(start: str) -> None:
     gate = HtmlGate(policy=POLICY, allows=granted(), host="example.com")
     assert gate.feed(start.encode()) == start.encode()
