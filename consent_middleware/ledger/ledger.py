@@ -178,6 +178,11 @@ class Ledger:
         waiting = self._new_notices.get(digest)
         return bytes(waiting["text"]) if waiting and isinstance(waiting["text"], bytes) else None
 
+    async def texts_in(self, language: str) -> list[tuple[str, int, bytes]]:
+        """Hash, revision and text of everything kept under a language tag, oldest revision first."""
+        rows = await asyncio.to_thread(self.reader.query, "texts_in_language", {"language": language})
+        return [(str(digest), int(revision), bytes(text)) for digest, revision, text in rows]
+
     def revoked_since(self, cursor: Cursor | None = None) -> tuple[list[ConsentRecord], Cursor]:
         """The entries that revoke a record since `cursor` (None: since the beginning), and the next cursor.
 

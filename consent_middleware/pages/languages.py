@@ -44,6 +44,43 @@ NAMES = {
     "ja": "日本語",
     "zh": "中文",
 }
+# Known by name and by their dates, but without a catalogue so far: their readers get English sentences.
+UNTRANSLATED = frozenset(
+    {
+        "ar",
+        "bg",
+        "cs",
+        "cy",
+        "da",
+        "de",
+        "el",
+        "es",
+        "et",
+        "fi",
+        "fr",
+        "ga",
+        "he",
+        "hr",
+        "hu",
+        "is",
+        "it",
+        "ja",
+        "lt",
+        "lv",
+        "mt",
+        "nb",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "sk",
+        "sl",
+        "sv",
+        "tr",
+        "uk",
+        "zh",
+    }
+)
 RIGHT_TO_LEFT = frozenset({"ar", "he"})
 # What browsers send for a language that we keep under another code.
 ALIASES = {"no": "nb", "nn": "nb", "iw": "he"}

@@ -13,7 +13,7 @@ from consent_middleware.pages.memory import remembered
 from consent_middleware.pages.policy_document import cookie_table, policy_document, vendor_table
 from consent_middleware.pages.purposes import cookie_lines, vendor_lines
 from consent_middleware.pages.rendering import page, page_headers, page_language, render
-from consent_middleware.pages.revisions import revisions_of
+from consent_middleware.pages.revisions import keep, revisions_of
 from consent_middleware.pages.words import words_for
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ async def policy_html(services: Services, request: Request) -> Response:
             media_type="text/html",
             headers=page_headers(language, private=False),
         )
+    await keep(services)
     return page(services, request, "policy.html", private=False, document=document_for(policy, language))
 
 

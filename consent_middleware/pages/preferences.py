@@ -16,6 +16,7 @@ from consent_middleware.pages.memory import remembered
 from consent_middleware.pages.purposes import purpose_cards
 from consent_middleware.pages.receipt import one_time_link
 from consent_middleware.pages.rendering import page, page_headers, page_language, render
+from consent_middleware.pages.revisions import keep
 from consent_middleware.pages.same_site import from_this_site, safe_return
 from consent_middleware.pages.words import words_for
 
@@ -145,6 +146,7 @@ async def record(
     t = words_for(policy, language)
     before = decision.granted & policy.optional_purposes
     granted = granted_by(sent, policy, before)
+    await keep(services)
     try:
         outcome = await decide(
             services,

@@ -1,0 +1,1 @@
+SELECT hash, revision, text FROM notices WHERE language = :language ORDER BY revision, hash

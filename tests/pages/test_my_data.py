@@ -1,0 +1,131 @@
+"""My data: what the holder of a cookie can see, take away and ask for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from consent_middleware.pages.my_data import csv_of, ticket_for
+from tests.pages.sites import browser, post, words
+
+ROWS = [
+    {"time": "2026-11-20T10:00:00Z", "path": "/", "country": "GB", "props": {}, "note": "=HYPERLINK(1)"},
+    {"time": "2026-11-20T10:01:00Z", "path": "/about", "country": "GB", "props": {"plan": "pro"}, "note": "-3"},
+]
+
+
+@pytest.fixture
+def agreed(tmp_path: Path) -> TestClient:
+    """Somebody who said yes, and so has a visitor cookie."""
+    visitor = browser(tmp_path)
+    post(visitor, "accept")
+    return visitor
+
+
+def asked(folder: Path) -> list[dict[str, Any]]:
+    """The requests that wait in the spool for the analytics service."""
+    files = sorted((folder / "var" / "spool").rglob("*.control"))
+    return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+
+def answer(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Answer the one request for a copy, as the analytics service would."""
+    (ticket,) = [record["ticket"] for record in asked(folder) if record["kind"] == "export"]
+    answers = folder / "var" / "answers"
+    answers.mkdir(exist_ok=True)
+    (answers / f"{ticket}.json").write_text(json.dumps({"rows": rows}))
+
+
+def test_without_a_cookie_it_says_that_nothing_can_be_found_and_where_to_write(tmp_path: Path) -> None:
+    visitor = browser(tmp_path)
+    page = words(visitor.get("/_consent/data").text)
+    assert "There is no visitor cookie in this browser" in page
+    assert "Letters, enquiries, membership and payments cannot be found by a cookie." in page
+    assert "privacy@larkfield.example" in page
+    assert visitor.get("/_consent/data?format=json").status_code == 404
+    assert visitor.post("/_consent/data/erase").status_code == 404
+
+
+def test_the_copy_is_prepared_once_and_then_shown_newest_first(agreed: TestClient, tmp_path: Path) -> None:
+    page = agreed.get("/_consent/data")
+    assert "being prepared" in page.text
+    waiting = agreed.get("/_consent/data?format=json")
+    assert (waiting.status_code, waiting.json()) == (202, {"state": "being-prepared"})
+    answer(tmp_path, ROWS)  # asked for once: `answer` finds one ticket
+    page = agreed.get("/_consent/data")
+    assert "being prepared" not in page.text
+    assert page.text.index("/about") < page.text.index('<td dir="auto">/</td>')
+
+
+def test_the_copy_can_be_taken_away_in_two_formats(agreed: TestClient, tmp_path: Path) -> None:
+    agreed.get("/_consent/data")
+    answer(tmp_path, ROWS)
+    taken = agreed.get("/_consent/data?format=json")
+    assert taken.json()["rows"] == ROWS
+    assert 'filename="my-data.json"' in taken.headers["content-disposition"]
+    table = agreed.get("/_consent/data?format=csv")
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(table.text, newline="")))
+    assert [row["path"] for row in rows] == ["/", "/about"]
+    assert rows[0]["note"] == "'=HYPERLINK(1)"  # no spreadsheet runs it
+    assert rows[1]["note"] == "-3"
+
+
+def test_a_csv_cell_may_hold_anything() -> None:
+    text = 'a "quoted", comma\nand a line'
+    assert list(csv.reader(io.StringIO(csv_of([{"x": text}]), newline=""))) == [["x"], [text]]
+
+
+def test_nothing_kept_is_said_plainly(agreed: TestClient, tmp_path: Path) -> None:
+    agreed.get("/_consent/data")
+    answer(tmp_path, [])
+    assert "Nothing is kept under the visitor cookie of this browser." in words(agreed.get("/_consent/data").text)
+
+
+@pytest.mark.parametrize("verb", ["erase", "restrict", "unrestrict", "object", "correct"])
+def test_each_right_is_a_form_that_is_confirmed_with_a_reference(agreed: TestClient, tmp_path: Path, verb: str) -> None:
+    assert f'/_consent/data/{verb}"' in agreed.get("/_consent/data").text
+    done = agreed.post(f"/_consent/data/{verb}", data={"text": "My town is Harwick."})
+    assert done.status_code == 303
+    page = words(agreed.get(done.headers["location"]).text)
+    assert "Your request has arrived" in page
+    (record,) = [record for record in asked(tmp_path) if record["kind"] == verb]
+    assert record["text"] == ("My town is Harwick." if verb == "correct" else "")
+    told = agreed.post(f"/_consent/data/{verb}", headers={"accept": "application/json"})
+    assert (told.status_code, told.json()["request"]) == (202, verb)
+
+
+@pytest.mark.parametrize("verb", ["erase", "restrict", "object", "correct"])
+def test_a_foreign_page_can_ask_for_nothing(agreed: TestClient, tmp_path: Path, verb: str) -> None:
+    refused = agreed.post(f"/_consent/data/{verb}", headers={"sec-fetch-site": "cross-site"})
+    assert refused.status_code == 403
+    assert asked(tmp_path) == []
+
+
+def test_a_correction_that_is_too_long_is_refused(agreed: TestClient, tmp_path: Path) -> None:
+    assert agreed.post("/_consent/data/correct", data={"text": "x" * 40_000}).status_code == 400
+    assert asked(tmp_path) == []
+
+
+def test_nobody_reads_anothers_copy(agreed: TestClient, tmp_path: Path) -> None:
+    agreed.get("/_consent/data")
+    answer(tmp_path, ROWS)
+    other = browser(tmp_path)
+    post(other, "accept")
+    assert "/about" not in other.get("/_consent/data").text.partition("</header>")[2].partition("<footer")[0]
+    assert other.get("/_consent/data?format=json").status_code == 202
+
+
+def test_answers_have_names_that_need_the_sites_secret(agreed: TestClient, tmp_path: Path) -> None:
+    class Keyed:
+        def __init__(self, key: str) -> None:
+            self.secret_keys = (key,)
+
+    one, two = (ticket_for(Keyed(key), "A" * 22, "export", 0.0) for key in ("one", "two"))  # type: ignore[arg-type]  # all that it reads of the services
+    assert one != two
