@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent_middleware import csp
@@ -22,6 +22,7 @@ def ours(*purposes: str, mode: str | None = None, once: frozenset[str] = frozens
     return (headers.enforced or headers.report_only)[-1].decode()
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(SITE_POLICIES), max_size=3), st.sampled_from(["enforce", "report", "off"]))
 def test_the_sites_own_policies_come_back_byte_for_byte_and_first(site: list[bytes], mode: str) -> None:
     headers = csp.merge(POLICY, granted("marketing"), site, nonce="r4nd0m", mode=mode)

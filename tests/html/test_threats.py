@@ -41,7 +41,7 @@ def test_a_vendors_name_is_a_value_and_never_markup(name: str) -> None:
     assert not tree.find_all("script")
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(min_size=1, max_size=60).filter(lambda value: "\0" not in value and "\r" not in value))
 def test_an_unquoted_value_means_itself_and_can_end_nothing(value: str) -> None:
     try:
@@ -240,6 +240,7 @@ class TestReports:
         )
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_a_name_in_the_inventory_is_short_and_printable(name: str) -> None:
     assert len(clean(name)) <= 128

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent_middleware.cli.cookies import cookies
@@ -118,6 +118,7 @@ def test_another_file_is_refused_in_one_line(folder: Path, content: bytes, compl
     assert isinstance(missing.exception, UserError)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_no_bytes_make_the_reader_fail_otherwise(raw: bytes) -> None:
     with contextlib.suppress(BadDatabase):
