@@ -1,17 +1,19 @@
 """The internal lane's small cells: a minimum size and secondary suppression. Aggregate, not anonymous; staff only.
 
-Within one answer no hidden cell follows from the shown totals: where a group of rows with a shown total would hide
-exactly one cell, a second one is hidden too. Differences between answers are logged by the caller, not prevented.
+Within one answer no hidden cell follows from the totals: neither from one line of the table (total minus what is shown)
+nor from several lines together. Differences between answers are logged by the caller, not prevented.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-Row = TypeVar("Row", bound=Mapping[str, object])
+# Elimination is done modulo a prime: exact, and no fraction grows.
+_PRIME = (1 << 61) - 1
+# With more hidden cells than this no line decides any of them alone in practice, and elimination would be slow.
+_MOST_ELIMINATED = 300
 
 
 class Suppressed(msgspec.Struct, frozen=True):
@@ -33,7 +35,7 @@ def suppress(
     """Which rows of one answer to hide.
 
     `size` is the metric that `minimum` counts (a row below it, but above zero, is too small). `dimensions` are the key
-    columns: with two of them each margin (every value of either column) is protected as if its total were shown.
+    columns: with two or more, every value of each column is protected as if its total were shown.
     `total` is the exact total that is shown beside the rows; rows that were cut off (a page of a longer answer)
     count as a remainder there, and a remainder below `minimum` hides a further row.
     """
@@ -41,26 +43,82 @@ def suppress(
     hidden = [0 < value < minimum for value in sizes]
     primary = sum(hidden)
     remainder = max(total - sum(sizes), 0.0) if total is not None else 0.0
-    groups: list[list[int]] = [list(range(len(rows)))]
+    lines: list[list[int]] = [list(range(len(rows)))]
     for dimension in dimensions if len(dimensions) > 1 else ():
-        by_value: dict[Hashable, list[int]] = {}
+        by_value: dict[str, list[int]] = {}
         for number, row in enumerate(rows):
             by_value.setdefault(str(row.get(dimension)), []).append(number)
-        groups += by_value.values()
-    changed = True
-    while changed:
-        changed = False
-        for position, group in enumerate(groups):
-            rest = remainder if position == 0 else 0.0
-            if _discloses([sizes[i] for i in group if hidden[i]], rest, minimum):
-                open_rows = [i for i in group if not hidden[i] and sizes[i] > 0]
-                if open_rows:
-                    hidden[min(open_rows, key=lambda i: sizes[i])] = True
-                    changed = True
+        lines += by_value.values()
+    while _widen(lines, sizes, hidden, remainder, minimum) or _break_ties(lines, sizes, hidden, remainder):
+        pass
     return Suppressed(tuple(hidden), primary, sum(hidden) - primary)
 
 
-def _discloses(hidden: Sequence[float], rest: float, minimum: int) -> bool:
+def _widen(
+    lines: Sequence[Sequence[int]], sizes: Sequence[float], hidden: list[bool], remainder: float, minimum: int
+) -> bool:
+    """Hide the smallest shown row of each line whose hidden part is one cell, or less than the minimum."""
+    changed = False
+    for position, line in enumerate(lines):
+        rest = remainder if position == 0 else 0.0
+        if _tells([sizes[i] for i in line if hidden[i]], rest, minimum):
+            changed = _hide_smallest(line, sizes, hidden) or changed
+    return changed
+
+
+def _break_ties(lines: Sequence[Sequence[int]], sizes: Sequence[float], hidden: list[bool], remainder: float) -> bool:
+    """Hide one more row beside a cell that several lines together decide."""
+    unknown = [i for i, flag in enumerate(hidden) if flag]
+    if not unknown or len(unknown) > _MOST_ELIMINATED:
+        return False
+    extra = [-1] if remainder > 0 else []
+    equations = [
+        [i for i in line if hidden[i]] + (extra if position == 0 else []) for position, line in enumerate(lines)
+    ]
+    for cell in determined(equations):
+        for line in lines:
+            if cell in line and _hide_smallest(line, sizes, hidden):
+                return True
+    return False
+
+
+def determined(equations: Iterable[Sequence[int]]) -> set[int]:
+    """The unknowns that follow from sums over these sets of unknowns (reduced row echelon form)."""
+    reduced: dict[int, dict[int, int]] = {}  # pivot -> its row, without other pivots
+    for equation in equations:
+        row = dict.fromkeys(equation, 1)
+        for pivot in [unknown for unknown in row if unknown in reduced]:
+            _subtract(row, reduced[pivot], row[pivot])
+        if not row:
+            continue
+        pivot = next(iter(row))
+        inverse = pow(row[pivot], -1, _PRIME)
+        row = {unknown: value * inverse % _PRIME for unknown, value in row.items()}
+        for other in reduced.values():
+            if pivot in other:
+                _subtract(other, row, other[pivot])
+        reduced[pivot] = row
+    return {pivot for pivot, row in reduced.items() if len(row) == 1 and pivot >= 0}
+
+
+def _subtract(row: dict[int, int], other: Mapping[int, int], factor: int) -> None:
+    for unknown, value in other.items():
+        left = (row.get(unknown, 0) - factor * value) % _PRIME
+        if left:
+            row[unknown] = left
+        else:
+            row.pop(unknown, None)
+
+
+def _hide_smallest(line: Iterable[int], sizes: Sequence[float], hidden: list[bool]) -> bool:
+    shown = [i for i in line if not hidden[i] and sizes[i] > 0]
+    if not shown:
+        return False
+    hidden[min(shown, key=lambda i: sizes[i])] = True
+    return True
+
+
+def _tells(hidden: Sequence[float], rest: float, minimum: int) -> bool:
     """Whether total minus shown rows tells about a group below the minimum: one hidden part, or a small sum of them."""
     parts = [*hidden, rest] if rest > 0 else list(hidden)
     if len(parts) == 1:
