@@ -1,32 +1,25 @@
-"""`analytics report`: aggregated tables in the terminal, or in a format for other programs."""
+"""`analytics report`: aggregated tables in the terminal, in a format for other programs, as a page, or by e-mail."""
 
 from __future__ import annotations
 
+import datetime as dt
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
-SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "overview": (
-        "Overview",
-        (),
-        ("visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "visit_duration"),
-    ),
-    "trend": ("Trend", ("time",), ("pageviews", "visitors")),
-    "pages": ("Top pages", ("event:page",), ("pageviews", "visitors")),
-    "sources": ("Sources", ("visit:source",), ("visitors", "visits")),
-    "countries": ("Countries", ("visit:country_name",), ("visitors", "pageviews")),
-    "devices": ("Devices", ("visit:device",), ("visitors", "pageviews")),
-    "browsers": ("Browsers", ("visit:browser",), ("visitors", "pageviews")),
-}
+if TYPE_CHECKING:
+    from analytics.reports.compose import Report
+
+NAMES = ("overview", "trend", "pages", "sources", "countries", "devices", "browsers", "weekly")
 
 
-@click.command(help="Print an aggregated report: all sections, or those that are named.")
-@click.argument("sections", nargs=-1, type=click.Choice([*SECTIONS]))
+@click.command(help="Print an aggregated report: all sections, those that are named, or last week's (weekly).")
+@click.argument("sections", nargs=-1, type=click.Choice(NAMES))
 @click.option("--site", default="", help="The site; default: the busiest one.")
 @click.option("--period", "-p", default="all", show_default=True, help="day, 7d, 30d, month, 12mo, all, or FROM..TO.")
 @click.option("--metric", "-m", "metrics", multiple=True, help="A table of your own: what to count (repeatable).")
@@ -35,8 +28,13 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "--where", "-w", "filters", multiple=True, metavar="'DIMENSION is VALUE'", help="Only these (repeatable)."
 )
 @click.option("--limit", "-n", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Rows of a table.")
+@click.option("--lane", type=click.Choice(["internal", "released"]), default="internal", show_default=True)
 @click.option("--timezone", "zone", default="UTC", show_default=True, help="The clock that days are read on.")
-@format_option("table", "json", "csv", "markdown")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to this file.")
+@click.option("--mail", "addresses", multiple=True, metavar="ADDRESS", help="Send it (repeatable).")
+@click.option("--smtp", envvar="ANALYTICS_SMTP", metavar="URL", help="smtp://user:password@host:port, for --mail.")
+@click.option("--sender", envvar="ANALYTICS_SENDER", default="analytics@localhost", show_default=True)
+@format_option("table", "json", "csv", "parquet", "markdown", "svg")
 @policy_option
 @data_dir_option
 def report(
@@ -47,44 +45,97 @@ def report(
     dimensions: tuple[str, ...],
     filters: tuple[str, ...],
     limit: int,
+    lane: str,
     zone: str,
+    page: Path | None,
+    addresses: tuple[str, ...],
+    smtp: str | None,
+    sender: str,
     format_: str,
     policy_path: Path,
     data_dir: Path,
 ) -> None:
     from analytics.cli.serve import policy_or_none
-    from analytics.reports import terminal
+    from analytics.reports import compose
     from analytics.reports.asking import asker
 
     policy = policy_or_none(policy_path)
+    data_dir = data_dir.absolute()
     date_range: Any = period.split("..") if ".." in period else period
-    common = {"date_range": date_range, "filters": [_filter(text) for text in filters]}
-    with asker(data_dir.absolute(), policy, zone) as ask:
+    if "weekly" in sections:
+        date_range = compose.last_week(dt.datetime.now(dt.UTC).date())
+        sections = tuple(name for name in sections if name != "weekly")
+    plain = compose.RELEASED if lane == "released" else compose.SECTIONS
+    own: compose.Wanted = {"table": ("Table", dimensions, metrics or ("visitors",))}
+    wanted = own if metrics or dimensions else {name: plain[name] for name in sections or plain}
+    if addresses and not smtp:
+        raise UserError("--mail needs a mail server: --smtp smtp://user:password@host:port, or $ANALYTICS_SMTP")
+    with asker(data_dir, policy, zone) as ask:
         about = ask.about()
         if not about["sites"]:
             raise UserError("nothing is stored yet; `analytics import LOG` or `analytics serve` fills the store")
         site = site or about["sites"][0]
-        wanted = (
-            {"table": ("Table", dimensions, metrics or ("visitors",))}
-            if metrics or dimensions
-            else {name: SECTIONS[name] for name in sections or SECTIONS}
-        )
-        found, meta, period_shown = [], {}, period
-        for name, (title, by, counted) in wanted.items():
-            rows = 10_000 if name == "trend" else limit
-            query = {**common, "site_id": site, "metrics": counted, "dimensions": by, "pagination": {"limit": rows}}
-            answer = ask.ask(query)
-            meta = answer["meta"]
-            period_shown = " to ".join(instant[:10] for instant in answer["query"]["date_range"])
-            found.append(terminal.Section(name, title, by, counted, answer["results"], meta["suppressed_rows"]))
-    notes = _notes(meta, found)
-    printed = {
-        "table": lambda: terminal.as_table(site, period_shown, found, notes),
-        "json": lambda: terminal.as_json(site, period_shown, found, notes) + "\n",
-        "csv": lambda: terminal.as_csv(found),
-        "markdown": lambda: terminal.as_markdown(site, period_shown, found, notes),
+        where = [_filter(text) for text in filters]
+        made = compose.compose(ask.ask, site, date_range, wanted, lane=lane, filters=where, limit=limit)
+    if page is not None:
+        _write_page(made, page)
+    for address in addresses:
+        _send(made, address, sender, str(smtp), data_dir)
+    if page is None and not addresses:
+        _print(made, format_)
+
+
+def _print(made: Report, format_: str) -> None:
+    from analytics.reports import terminal
+
+    if format_ == "parquet":
+        from analytics.reports.exports import parquet
+
+        if sys.stdout.isatty():
+            raise UserError("Parquet is no text: send it to a file (> report.parquet)")
+        click.echo(parquet(*terminal.flat(made.sections)), nl=False)
+        return
+    if format_ == "svg":
+        from analytics.reports.dashboard.charts import sections_svg
+
+        click.echo(sections_svg(made.site, made.period, made.sections))
+        return
+    given = (made.site, made.period, made.sections, made.notes)
+    text = {
+        "table": lambda: terminal.as_table(*given),
+        "json": lambda: terminal.as_json(*given) + "\n",
+        "csv": lambda: terminal.as_csv(made.sections),
+        "markdown": lambda: terminal.as_markdown(*given),
     }[format_]()
-    click.echo(printed, nl=False)
+    click.echo(text, nl=False)
+
+
+def _write_page(made: Report, path: Path) -> None:
+    from analytics.reports.mail import as_html
+
+    try:
+        path.write_text(as_html(made.site, made.period, made.lane, made.sections, made.notes), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def _send(made: Report, address: str, sender: str, smtp: str, data_dir: Path) -> None:
+    from smtplib import SMTPException
+
+    from analytics.reports import mail
+    from analytics.reports.access import Access
+
+    if made.lane != "released" and not Access(data_dir).is_staff(address, made.site):
+        raise UserError(
+            f"{address} is no staff token's address: it may get the released lane only (--lane released), "
+            f"or give its token the address: analytics token create NAME --email {address}"
+        )
+    letter = mail.message(address, sender, made.site, made.period, made.lane, made.sections, made.notes)
+    try:
+        mail.send(letter, smtp)
+    except (OSError, SMTPException, ValueError) as error:
+        raise UserError(f"could not send to {address}: {error}") from None
+    click.echo(f"sent to {address}", err=True)
 
 
 def _filter(text: str) -> list[Any]:
@@ -92,15 +143,3 @@ def _filter(text: str) -> list[Any]:
     if len(parts) != 3:
         raise UserError(f'--where "{text}": write DIMENSION OPERATOR VALUE, as in "visit:country is DE"')
     return [parts[1], parts[0], parts[2].split("|")]
-
-
-def _notes(meta: dict[str, Any], found: list[Any]) -> list[str]:
-    notes = []
-    hidden = sum(section.suppressed for section in found)
-    if hidden:
-        minimum = meta["minimum_cell"]
-        notes.append(f"{hidden} rows that rest on fewer than {minimum} visitors are not shown.")
-    share = meta.get("share_without_key")
-    if share:
-        notes.append(f"{share:.0%} of the rows carry no visitor key: they count as page views, never as visitors.")
-    return notes

@@ -8,7 +8,7 @@ from typing import cast
 
 import click
 
-from analytics.reports.access import Access, Role
+from analytics.reports.access import LINK, Access, Role
 from consent_middleware.cli.options import data_dir_option, format_option
 from consent_middleware.lazy import UserError
 
@@ -22,9 +22,20 @@ def token() -> None: ...
 @click.option("--role", type=click.Choice(["analyst", "operator", "auditor"]), default="analyst", show_default=True)
 @click.option("--site", "sites", multiple=True, help="Only this site (repeatable); default: every site.")
 @click.option("--days", default=0, type=click.IntRange(0, 3650), help="Expires after so many days; 0: never.")
+@click.option("--email", default="", help="Where reports of the internal lane may be sent.")
 @data_dir_option
-def create(name: str, role: str, sites: tuple[str, ...], days: int, data_dir: Path) -> None:
-    click.echo(Access(data_dir).create(name, cast(Role, role), sites, days))
+def create(name: str, role: str, sites: tuple[str, ...], days: int, email: str, data_dir: Path) -> None:
+    click.echo(Access(data_dir).create(name, cast(Role, role), sites, days, email))
+
+
+@token.command(help="Make a shared, read-only link to the released lane of one site; it is printed once.")
+@click.argument("name")
+@click.option("--site", required=True, help="The site.")
+@click.option("--url", default="http://127.0.0.1:8765", show_default=True, help="Where the dashboard is reached.")
+@click.option("--days", default=0, type=click.IntRange(0, 3650), help="Expires after so many days; 0: never.")
+@data_dir_option
+def link(name: str, site: str, url: str, days: int, data_dir: Path) -> None:
+    click.echo(f"{url.rstrip('/')}/s/{Access(data_dir).create(name, LINK, (site,), days)}")
 
 
 @token.command("list", help="Show the tokens and links; never the secrets.")

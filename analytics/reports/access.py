@@ -14,12 +14,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 Role = Literal["analyst", "operator", "auditor"]
-LINK = "shared link"
+LINK: Final = "shared link"
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -33,6 +33,7 @@ class Grant(msgspec.Struct, frozen=True):
     created: str
     revoked: str = ""
     expires: str = ""
+    email: str = ""  # where reports of the internal lane may be sent
 
     @property
     def active(self) -> bool:
@@ -97,14 +98,21 @@ class Access:
             return None
         return self.create("first operator", "operator")
 
-    def create(self, name: str, role: Role | Literal["shared link"], sites: tuple[str, ...] = (), days: int = 0) -> str:
+    def create(
+        self,
+        name: str,
+        role: Role | Literal["shared link"],
+        sites: tuple[str, ...] = (),
+        days: int = 0,
+        email: str = "",
+    ) -> str:
         """The new token; it can't be read again."""
         token = _new_token()
         expires = (dt.datetime.now(dt.UTC) + dt.timedelta(days=days)).isoformat(timespec="seconds")
         with self._changing() as book:
             ids = {grant.id for grant in book.grants}
             id_ = next(id_ for id_ in iter(lambda: secrets.token_hex(4), "") if id_ not in ids)
-            grant = Grant(id_, name, role, sites, _digest(token), _now(), expires=expires if days else "")
+            grant = Grant(id_, name, role, sites, _digest(token), _now(), expires=expires if days else "", email=email)
             self._write(msgspec.structs.replace(book, grants=(*book.grants, grant)))
         return token
 
@@ -127,6 +135,14 @@ class Access:
         known = (*self.book.grants, *((self._local,) if self._local else ()))
         found = [grant for grant in known if secrets.compare_digest(grant.digest, digest)]
         return found[0] if found and found[0].active else None
+
+    def is_staff(self, email: str, site: str) -> bool:
+        """Whether this address belongs to somebody who reads the internal lane of the site."""
+        return any(
+            grant.active and grant.reads_cells and grant.sees(site) and grant.email.casefold() == email.casefold()
+            for grant in self.book.grants
+            if grant.email
+        )
 
     def by_id(self, id_: str) -> Grant | None:
         return next((grant for grant in self.book.grants if grant.id == id_ and grant.active), None)

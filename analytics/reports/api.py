@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -132,13 +133,24 @@ class Api:
         if not grant.reads_cells:
             raise QueryError("$", f"{what} is answered on the internal lane only, which this token does not read")
         query = {key: value for key, value in asked.items() if key != "site_id"} | {"kind": what}
-        started = time.monotonic()
-        found = await asyncio.to_thread(self.reporting.explore, what, site, asked)
-        self._note(grant, site, query, started, len(found))
+        with self.noted(grant, site, query):
+            found = await asyncio.to_thread(self.reporting.explore, what, site, asked)
         return reply({"results": found})
 
     async def _document(self, request: Request) -> Response:
         return reply(openapi.query_schema() if "schema" in request.url.path else openapi.document())
+
+    @contextlib.contextmanager
+    def noted(self, grant: Grant, site: str, query: Any) -> Iterator[None]:
+        """Log a question to the internal lane, with its failure if it fails."""
+        started, error = time.monotonic(), ""
+        try:
+            yield
+        except Exception as failure:
+            error = str(failure)[:300]
+            raise
+        finally:
+            self._note(grant, site, query, started, 0, error)
 
     def _note(self, grant: Grant, site: str, query: Any, started: float, rows: int, error: str = "") -> None:
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

@@ -28,6 +28,11 @@ def export(answer: dict[str, Any], format_: str) -> bytes:
     return _arrow(names, rows, len(answer["query"]["dimensions"]), format_)
 
 
+def parquet(names: list[str], rows: list[list[Any]]) -> bytes:
+    """A long table of section, key, metric, value as Parquet."""
+    return _arrow(names, rows, len(names) - 1, "parquet")
+
+
 def table(answer: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Column names and rows; on the released lane each metric is followed by the ends of its interval."""
     query = answer["query"]

@@ -18,7 +18,7 @@ from analytics.anonymise.periods import Period
 from analytics.anonymise.release import seal
 from analytics.reports.access import Access
 from analytics.reports.goals import Goal
-from analytics.reports.saved import Annotation, Saved
+from analytics.reports.saved import Annotation, Funnel, Saved
 from analytics.store import open_store
 from consent_middleware.policy import PrivacyPolicy
 from tests.browser.accessibility import violations
@@ -53,13 +53,15 @@ class Dashboard:
             first = today - dt.timedelta(days=32)
             fill(store, 30_000, first=first, last=today, site="site.example", visitors=3000)
             week = Period.of("week", today - dt.timedelta(days=14))
-            for period in (week, *(Period.of("day", day) for day in week.days)):
+            for period in (week, *(Period.of("day", day) for day in week.days[:3])):
                 seal(store, policy, "site.example", period, self.data_dir / "releases")
         saved = Saved(self.data_dir)
         saved.add("goal", "site.example", Goal(name="Signed up", event="signup"))
+        saved.add("goal", "site.example", Goal(name="Read services", page="/services*"))
+        saved.add("funnel", "site.example", Funnel("To the sign-up", ("Read services", "Signed up")))
         saved.add("annotation", "site.example", Annotation("Relaunch", (today - dt.timedelta(days=9)).isoformat()))
         self.token = Access(self.data_dir).create("Ada", "operator")
-        # Without the policy file the service seals nothing more by itself: the eight releases stay eight.
+        # Without the policy file the service seals nothing more by itself: the four releases stay four.
         command = [sys.executable, "-m", "analytics", "serve", "--port", "0", "--data-dir", str(self.data_dir)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder / "var")
         assert self.process.stdout is not None
@@ -87,7 +89,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
 
 
 NOWHERE = "/?period=day&f=is,event:page,/nowhere"
-PAGES = ["/", "/?lane=released", "/releases", "/gate", "/log", NOWHERE, "/?from=2020-01-01&to=2020-01-05"]
+PAGES = ["/", "/?lane=released", "/ways", "/releases", "/gate", "/log", NOWHERE, "/?from=2020-01-01&to=2020-01-05"]
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
@@ -113,7 +115,8 @@ def test_every_panel_can_be_clicked_through(
     dashboard.sign_in(page)
     for panel in OVERVIEW_PANELS:
         assert page.locator(f"#{panel} tbody tr").count() > 0, panel
-        for index in range(page.locator(f"#{panel} .tabs a").count()):
+        tabs = page.locator(f"#{panel} .tabs a").count()
+        for index in range(tabs) if script else range(1, tabs)[:1]:
             page.locator(f"#{panel} .tabs a").nth(index).click()
             page.wait_for_load_state()
             assert page.locator(f"#{panel} .tabs a").nth(index).get_attribute("aria-current") == "true"
@@ -133,7 +136,7 @@ def test_every_panel_can_be_clicked_through(
     page.get_by_role("link", name="Bounce rate").click()
     page.wait_for_load_state()
     assert page.locator("#h-trend").inner_text() == "Bounce rate"
-    for name in ("Releases", "Consent and gate", "Query log", "Overview"):
+    for name in ("Ways", "Releases", "Consent and gate", "Query log", "Overview"):
         page.get_by_role("navigation", name="Sections").get_by_role("link", name=name).click()
         page.wait_for_load_state()
         assert page.locator("main h1").count() == 1
@@ -151,7 +154,7 @@ def test_the_lanes_look_different_and_the_released_one_has_error_bars(dashboard:
     assert re.search(r"\d to [\d,]+", page.locator(".iv").first.inner_text())
     assert page.locator("#places .fill line").count() >= 3
     page.goto(f"{dashboard.url}/releases")
-    assert page.locator(".err line").count() == 8 * 3
+    assert page.locator(".err line").count() == 4 * 3
 
 
 def test_it_works_by_keys_alone(dashboard: Dashboard, page: Any) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import msgspec
+
+from analytics.reports.terminal import Section
 
 WIDTH, HEIGHT = 1000.0, 220.0
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -117,6 +120,31 @@ def axis_labels(labels: Sequence[str]) -> list[str]:
         clock = label[11:16]
         shown.append(clock if clock and len(days) == 1 else f"{day} {clock}".strip())
     return shown
+
+
+def sections_svg(site: str, period: str, sections: Sequence[Section]) -> str:
+    """A report as one picture: horizontal bars of each section's first metric."""
+    parts, y = [], 54
+    for section in sections:
+        rows = [row for row in section.rows if row["dimensions"] and isinstance(row["metrics"][0], int | float)]
+        if not rows or section.id == "trend":
+            continue
+        parts.append(f'<text x="20" y="{y}" font-weight="bold">{escape(section.title)}</text>')
+        y += 12
+        top = max(float(row["metrics"][0]) for row in rows) or 1.0
+        for row in rows:
+            width = round(float(row["metrics"][0]) / top * 560, 1)
+            text = escape(" / ".join(str(value) for value in row["dimensions"]))
+            parts.append(f'<rect x="20" y="{y}" width="{width}" height="22" rx="4" fill="#e3e7fb"/>')
+            parts.append(f'<text x="28" y="{y + 16}">{text}</text>')
+            parts.append(f'<text x="700" y="{y + 16}" text-anchor="end">{row["metrics"][0]:,}</text>')
+            y += 26
+        y += 28
+    head = f'<text x="20" y="28" font-size="18" font-weight="bold">{escape(site)}, {escape(period)}</text>'
+    open_tag = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{y}" font-family="sans-serif" font-size="13">'
+    )
+    return "\n".join([open_tag, f'<rect width="720" height="{y}" fill="#fff"/>', head, *parts, "</svg>"])
 
 
 def short(value: float) -> str:

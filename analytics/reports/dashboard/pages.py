@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.requests import Request
@@ -14,9 +15,9 @@ from starlette.routing import Route
 
 from analytics.reports.access import LINK, Grant
 from analytics.reports.api import Api, body_of
-from analytics.reports.dashboard import overview, trust, views
+from analytics.reports.dashboard import overview, trust, views, walks
 from analytics.reports.dashboard.render import Renderer, static_routes
-from analytics.reports.errors import QueryError, UnknownSite
+from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite
 from analytics.reports.guard import COOKIE, SESSION_SECONDS, Guard, address
 from analytics.reports.query import parse_object
 
@@ -36,6 +37,7 @@ class Dashboard:
             Route("/login", self._login, methods=["GET", "POST"]),
             Route("/logout", self._logout, methods=["POST"]),
             Route("/s/{token}", self._shared, methods=["GET"]),
+            Route("/ways", self._ways, methods=["GET"]),
             Route("/releases", self._releases, methods=["GET"]),
             Route("/gate", self._gate, methods=["GET"]),
             Route("/log", self._log, methods=["GET"]),
@@ -133,6 +135,26 @@ class Dashboard:
         goals = await asyncio.to_thread(saved.goals, view.site)
         notes = [note for _, note in await asyncio.to_thread(saved.all, "annotation", view.site)]
         return await overview.internal(ask, view, self.reporting.now(), self.reporting.zone, goals, notes)
+
+    async def _ways(self, request: Request) -> Response:
+        opened = await self._open(request)
+        if isinstance(opened, Response):
+            return opened
+        grant, view, sites = opened
+        if not grant.reads_cells or not view.site:
+            return self._say(request, 403, "Not with this token", "Ways are shown on the internal lane only.", grant)
+        view = msgspec.structs.replace(view, lane="internal")
+        page = request.query_params.get("page", "/")[:2000] or "/"
+        today = self.reporting.now().astimezone(ZoneInfo(self.reporting.zone)).date()
+        date_range = view.date_range(today)
+        try:
+            with self.api.noted(grant, view.site, {"kind": "ways", "date_range": date_range, "page": page}):
+                shown = await asyncio.to_thread(walks.gather, self.reporting, view, date_range, page)
+        except (QueryError, QueryTimeout) as error:
+            return self._say(request, 400, "That cannot be answered", str(error), grant)
+        context: dict[str, Any] = {"view": view, "grant": grant, "sites": sites, "page": "ways"}
+        context["retention"] = walks.retention
+        return self.render("walks.html", request, shown=shown, minimum=self.reporting.minimum_cell, **context)
 
     async def _releases(self, request: Request) -> Response:
         opened = await self._open(request)

@@ -1,0 +1,164 @@
+"""`analytics report` and `analytics token`: formats, filters, pages, and e-mail through a real SMTP server."""
+
+from __future__ import annotations
+
+import csv
+import email.policy
+import io
+import json
+import re
+import socketserver
+import threading
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.parser import BytesParser
+from pathlib import Path
+from typing import cast
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from analytics.cli.report import report
+from analytics.cli.token import token
+from analytics.client import Client, ClientError
+from analytics.reports.access import Access
+from analytics.reports.terminal import sparkline
+from analytics.store import Store
+from tests.reports.conftest import insert, row
+
+
+@pytest.fixture
+def data_dir(store: Store) -> Path:
+    insert(
+        store,
+        [
+            row(n, f"2026-11-10 10:{n:02}:00", "/=1+1" if n % 2 else "/b|c", source="Google", country="AT")
+            for n in range(1, 21)
+        ],
+    )
+    assert store.folder is not None
+    for left in store.folder.parent.glob("*.json"):
+        left.unlink()
+    return store.folder.parent
+
+
+def run(data_dir: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(report, [*arguments, "--data-dir", str(data_dir)], catch_exceptions=False)
+
+
+def test_the_whole_report_is_printed_without_a_policy(data_dir: Path) -> None:
+    text = run(data_dir).output
+    for title in ("site.example", "Top pages", "Sources", "Countries", "Devices", "Austria", "Google", "20"):
+        assert title in text
+
+
+def test_every_format_says_the_same(data_dir: Path) -> None:
+    held = json.loads(run(data_dir, "pages", "--format", "json").output)["sections"][0]["rows"]
+    assert held == [{"metrics": [10, 10], "dimensions": [page]} for page in ("/=1+1", "/b|c")]
+    rows = list(csv.DictReader(io.StringIO(run(data_dir, "pages", "--format", "csv").output)))
+    assert [each["value"] for each in rows] == ["10"] * 4
+    raw = CliRunner().invoke(report, ["pages", "--format", "parquet", "--data-dir", str(data_dir)]).stdout_bytes
+    assert pq.read_table(io.BytesIO(raw)).num_rows == 4
+    assert "/b\\|c" in run(data_dir, "pages", "--format", "markdown").output
+    assert "<svg" in run(data_dir, "pages", "--format", "svg").output
+
+
+def test_a_table_of_ones_own_takes_the_same_words(data_dir: Path) -> None:
+    arguments = ("-b", "event:page", "-m", "visitors", "-w", "event:page contains b", "--format", "json")
+    assert json.loads(run(data_dir, *arguments).output)["sections"][0]["rows"][0]["metrics"] == [10]
+    wrong = CliRunner().invoke(report, ["-m", "visitrs", "--data-dir", str(data_dir)])
+    assert wrong.exit_code == 2
+    assert 'did you mean "visitors"' in str(wrong.output) + str(wrong.exception)
+
+
+def test_a_spreadsheet_is_not_given_formulas(data_dir: Path) -> None:
+    output = run(data_dir, "-b", "event:props:x", "-m", "visitors", "--format", "csv").output
+    assert not any(line.startswith(("=", "+", "@")) for cell in output.splitlines() for line in cell.split(","))
+
+
+def test_a_sparkline_has_a_gap_where_nothing_may_be_shown() -> None:
+    assert sparkline([0, None, 8, 4]) == "▁ █▄"
+
+
+class Mailbox(socketserver.ThreadingTCPServer):
+    """A mail server on a free port that keeps what it is sent."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Conversation)
+        self.letters: list[bytes] = []
+
+
+class Conversation(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline():
+            word = line[:4].upper()
+            if word == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                cast(Mailbox, self.server).letters.append(b"".join(lines))
+            elif word == b"QUIT":
+                self.wfile.write(b"221 bye\r\n")
+                return
+            self.wfile.write(b"250 fine\r\n")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_internal_lane_is_mailed_to_staff_only(data_dir: Path, mailbox: Mailbox) -> None:
+    smtp = f"smtp://127.0.0.1:{mailbox.server_address[1]}"
+    refused = CliRunner().invoke(
+        report, ["overview", "pages", "--mail", "ada@site.example", "--smtp", smtp, "--data-dir", str(data_dir)]
+    )
+    assert refused.exit_code != 0
+    assert mailbox.letters == []
+    Access(data_dir).create("Ada", "analyst", ("site.example",), email="ada@site.example")
+    run(data_dir, "overview", "pages", "--mail", "ada@site.example", "--smtp", smtp)
+    letter = cast(EmailMessage, BytesParser(policy=email.policy.default).parsebytes(mailbox.letters[0]))
+    assert letter["Subject"] == "site.example: 2026-11-10 to " + letter["Subject"].rpartition(" ")[2]
+    plain, page = letter.get_body(("plain",)), letter.get_body(("html",))
+    assert plain is not None
+    assert page is not None
+    assert "/=1+1" in plain.get_content()
+    assert "<script" not in page.get_content()
+
+
+def test_a_page_is_written_whole(data_dir: Path, tmp_path: Path) -> None:
+    run(data_dir, "--html", str(tmp_path / "out.html"))
+    text = (tmp_path / "out.html").read_text()
+    assert "Austria" in text
+    assert not re.search(r"<(script|link|img)", text)
+
+
+def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(data_dir: Path) -> None:
+    def call(*arguments: str) -> str:
+        done = CliRunner().invoke(token, [*arguments, "--data-dir", str(data_dir)], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output.strip()
+
+    secret = call("create", "Ada", "--site", "site.example", "--days", "3")
+    assert secret not in (data_dir / "access.json").read_text()
+    assert "/s/ana_" in call("link", "board", "--site", "site.example", "--url", "https://stats.example")
+    listed = json.loads(call("list", "--format", "json"))
+    assert [(each["name"], each["role"]) for each in listed] == [("Ada", "analyst"), ("board", "shared link")]
+    assert "revoked analyst Ada" in call("revoke", listed[0]["id"])
+    assert Access(data_dir).find(secret) is None
+    assert len(json.loads(call("list", "--format", "json"))) == 1
+
+
+def test_the_client_says_what_the_service_says() -> None:
+    with pytest.raises(ClientError) as caught:
+        list(Client("http://127.0.0.1:9", "ana_x", timeout=2).query("site.example", ["visitors"]))
+    assert caught.value.status == 0
