@@ -29,7 +29,7 @@ from consent_middleware.erasures import new_erasure
 from consent_middleware.ledger import ConsentRecord, Refusal
 from consent_middleware.ledger.record import SCHEMA, new_record_id, purposes_map
 from consent_middleware.ledger.subject_keys import SubjectKey
-from consent_middleware.token import visitor_cookie_name
+from consent_middleware.token import BadToken, ConsentTokens, consent_cookie_name, visitor_cookie_name
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -74,14 +74,17 @@ async def decide(
     keys: list[SubjectKey] = []
     visitor: str | None = None
     if old is not None and not continues:
-        entries.append(common.record(old, "withdrawn", purposes_map(before, granted & before)))
+        # A signal may have denied everything already; then all that could have been granted is taken back.
+        entries.append(
+            common.record(old, "withdrawn", purposes_map(before or policy.optional_purposes, granted & before))
+        )
     if granted:
         record_id = old if old is not None and continues else new_record_id()
         sealed = ""
         if policy.capture.purpose in granted:
             # An id from before a withdrawal is not taken up again: its rows are erased, and these must not join them.
-            visitor = browser.visitor if policy.capture.purpose in before else None
-            visitor = visitor or secrets.token_urlsafe(16)
+            stands = policy.capture.purpose in before or browser.outgrown(services.tokens)
+            visitor = (browser.visitor if stands else None) or secrets.token_urlsafe(16)
             sealed, key = await ledger.sealed_subject(record_id, VISITOR_SUBJECT + visitor, new=not continues)
             keys += [key] if key is not None else []
         entries.append(
@@ -144,6 +147,14 @@ class _Browser:
         self._visitor_name = visitor_cookie_name(self.secure).encode()
         visitor = self.cookies.get(self._visitor_name, b"").decode("latin-1")
         self.visitor = visitor if VISITOR_ID.fullmatch(visitor) else None
+
+    def outgrown(self, tokens: ConsentTokens) -> bool:
+        """Whether its consent stood until the policy changed: its rows go on being its own to see."""
+        try:
+            tokens.decode(self.cookies.get(consent_cookie_name(self.secure).encode(), b""))
+        except BadToken as error:
+            return error.reason == "wrong-policy"
+        return False
 
     def visitor_cookie(self, visitor: str) -> bytes:
         flags = b"; Secure" if self.secure else b""

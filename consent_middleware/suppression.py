@@ -12,12 +12,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from consent_middleware.ledger import ConsentRecord, Ledger
-from consent_middleware.ledger.record import SCHEMA, new_record_id
+from consent_middleware.ledger.record import SCHEMA, SUPPRESSION, new_record_id
 from consent_middleware.ledger.subject_keys import keyed_hash
 from consent_middleware.policy import PrivacyPolicy
 
 MARKETING = "direct-marketing"
-REASON = "suppression "
 
 
 def normalised(address: str) -> str:
@@ -61,7 +60,7 @@ class SuppressionList:
             purposes={purpose: False},
             method=method,
             regime="opt-in",
-            reason=REASON + digest.hex(),
+            reason=SUPPRESSION + digest.hex(),
         )
         await self._ledger.append_all((record,), suppressions=(self._row(digest, purpose, True, record.at),))
         return record

@@ -17,6 +17,8 @@ SCHEMA = "1"
 
 EVENTS = ("given", "refused", "withdrawn", "renewed", "objected", "expired")
 REVOKING = frozenset({"withdrawn", "expired"})
+# How the entry of an objection names its row of the suppression list: this, and the keyed hash in hex.
+SUPPRESSION = "suppression "
 METHODS = ("banner", "preferences", "form", "api", "signal", "operator", "email", "retention")
 
 

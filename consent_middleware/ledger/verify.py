@@ -1,7 +1,7 @@
 """`consent ledger verify`: recompute every hash, and name whatever was changed, removed, reordered or inserted.
 
-Three things are compared: each entry with the hash that follows from the one before, each chain with every signed head
-that covers it (those in the ledger and those that were kept elsewhere), and each notice with its own hash.
+Each entry is compared with the hash that follows from the one before, each chain with every signed head that covers it
+(those in the ledger and those that were kept elsewhere), each notice with its own hash, each objection with the list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from consent_middleware.ledger import merkle
 from consent_middleware.ledger.chain import Log
 from consent_middleware.ledger.database import Database
 from consent_middleware.ledger.heads import SignedHead, decode_head, joined_root, stored_chains
-from consent_middleware.ledger.record import decode_record, decode_refusal, record_key
+from consent_middleware.ledger.record import SUPPRESSION, decode_record, decode_refusal, record_key
 from consent_middleware.ledger.tombstones import SignedTombstone, decode_tombstone
 
 Progress = Callable[[int], None]
@@ -57,6 +57,7 @@ class _Verification:
         self.findings: list[Finding] = []
         self.entries = self.ended = self.unsealed = 0
         self.named_notices: dict[str, str] = {}
+        self.named_objections: dict[str, str] = {}
 
     def find(self, entry: str, what: str) -> None:
         self.findings.append(Finding(entry, what))
@@ -197,6 +198,9 @@ class _Verification:
             if log is Log.CONSENTS:
                 content = decode_record(body)
                 self.named_notices.setdefault(content.notice, chains.name(chain, sequence))
+                if content.event == "objected" and content.reason.startswith(SUPPRESSION):
+                    digest = content.reason.removeprefix(SUPPRESSION)
+                    self.named_objections.setdefault(digest, chains.name(chain, sequence))
                 wanted: tuple[int | None, bool] = (record_key(content.record_id), content.revokes)
             else:
                 if log is Log.REFUSALS:
@@ -218,6 +222,13 @@ class _Verification:
         for digest, entry in self.named_notices.items():
             if digest and digest not in present:
                 self.find(f"notice {digest[:16]}", f"was removed: {entry} names it")
+
+    def objections(self) -> None:
+        """Every objection of the chain still stands in the list that imports are held against."""
+        listed = {_bytes(address).hex() for address, objected in self.database.query("objections", {}) if objected}
+        for digest, entry in self.named_objections.items():
+            if digest not in listed:
+                self.find(entry, "its objection was removed from the suppression list")
 
 
 def _bytes(value: object) -> bytes:
@@ -247,4 +258,5 @@ def verify(
     for chain in found:
         work.chain(chain, dict(by_chain[chain]), tombstones.get(chain))
     work.notices()
+    work.objections()
     return Report(work.entries, len(found), len(heads), work.ended, work.unsealed, tuple(work.findings))

@@ -13,8 +13,9 @@ import pytest
 from consent_middleware.capture import visitor_key
 from consent_middleware.decide import Outcome, decide
 from consent_middleware.ledger import LedgerUnavailable, open_ledger
+from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.services import Services
-from tests.ledger.parts import a_scope, services_in, take
+from tests.ledger.parts import POLICY, a_scope, services_in, take
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +148,25 @@ async def test_somebody_who_comes_back_after_a_withdrawal_gets_another_visitor_i
         # A browser that kept the cookie all the same.
         _, again = await choose(services, {**after, "__Host-visitor": old}, ANALYTICS)
         assert again["__Host-visitor"] != old
+
+
+async def test_consenting_again_to_a_changed_policy_keeps_the_visitor_id(tmp_path: Path) -> None:
+    async with services_in(tmp_path) as services:
+        _, jar = await choose(services, {}, ANALYTICS)
+    changed = PrivacyPolicy.parse(POLICY.source.replace("revision = 4", "revision = 5"))
+    async with services_in(tmp_path, policy=changed) as services:
+        scope = a_scope(services)
+        header = "; ".join(f"{name}={value}" for name, value in jar.items()).encode()
+        scope["headers"] = [(b"host", b"law.example"), (b"cookie", header)]
+        outcome = await decide(services, scope, granted=ANALYTICS, method="banner", language="en", shown=SHOWN)
+        assert outcome.record is not None
+        assert outcome.record.revision == 5
+        assert services.ledger.subject_of(outcome.record) == f"visitor:{jar['__Host-visitor']}"
+        # One that nobody signed does not count.
+        scope["headers"] = [(b"host", b"law.example"), (b"cookie", b"__Host-consent=x.y; __Host-visitor=" + b"A" * 22)]
+        outcome = await decide(services, scope, granted=ANALYTICS, method="banner", language="en", shown=SHOWN)
+        assert outcome.record is not None
+        assert services.ledger.subject_of(outcome.record) != "visitor:" + "A" * 22
 
 
 async def test_refusing_a_policy_that_outgrew_the_old_consent_erases_its_rows(tmp_path: Path) -> None:

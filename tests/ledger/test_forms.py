@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -184,6 +185,16 @@ async def test_an_objection_to_marketing_holds_against_every_later_import(tmp_pa
         assert await listed.allowed(["ada@example.com"]) == []
         if url is None:
             assert b"ada@" not in stored_bytes(tmp_path).lower()
+
+
+async def test_an_objection_that_somebody_removes_from_the_list_is_missed_by_name(tmp_path: Path) -> None:
+    async with services_in(tmp_path) as services:
+        await SuppressionList(services.ledger, POLICY).note("ada@example.com")
+        assert checked(services.ledger).sound
+        with sqlite3.connect(tmp_path / "ledger" / "ledger.sqlite3") as intruder:
+            intruder.executescript("DROP TRIGGER suppressions_no_delete; DELETE FROM suppressions;")
+        (finding,) = checked(services.ledger).findings
+        assert str(finding) == "consents/0#0: its objection was removed from the suppression list"
 
 
 async def test_only_a_later_confirmation_by_the_address_lifts_its_objection(tmp_path: Path) -> None:
