@@ -178,6 +178,7 @@ def insert_rows(
             },
             insert_deduplication_token=token,
             **ONE_BLOCK,
+            **({"distributed_foreground_insert": 1} if store.cluster else {}),
         )
     finally:
         for table in (staged, agents, sources):

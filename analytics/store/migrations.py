@@ -32,6 +32,7 @@ def filled(text: str, store: Store) -> str:
         "engine_everywhere": "MergeTree",
         "deduplication": "non_replicated_deduplication_window",
         "on_cluster": store.on_cluster,
+        "cluster": store.cluster,
         "short_lived": SHORT_LIVED,
     }
     if store.cluster:
@@ -56,6 +57,8 @@ def migrate(store: Store) -> list[str]:
     applied = dict(store.query("SELECT name, checksum FROM migrations"))
     done = []
     for path in sorted(SCHEMA.glob("*.sql")):
+        if path.stem.endswith(".cluster") and not store.cluster:
+            continue
         text = path.read_text(encoding="utf-8")
         checksum = hashlib.sha256(text.encode()).hexdigest()
         if path.stem in applied:
