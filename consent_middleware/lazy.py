@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import click
 
+COMMON_OPTIONS = ("--policy", "--data-dir")
+
 
 class UserError(click.ClickException):
     """What the user can mend: one clear line on standard error, exit code 2."""
@@ -34,11 +36,27 @@ class LazyGroup(click.Group):
         module, _, attribute = self.commands_by_name[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
+        _take_common_options(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, short) for name, (_, short) in self.commands_by_name.items()])
+
+
+def _take_common_options(command: click.Command) -> None:
+    """Let every command take `--policy` and `--data-dir`, so that a script can give all of them the same options.
+
+    A command that needs one declares it and shows it in its help; for the others it is accepted and means nothing.
+    """
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            _take_common_options(subcommand)
+        return
+    declared = {name for parameter in command.params for name in parameter.opts}
+    for name in COMMON_OPTIONS:
+        if name not in declared:
+            command.params.append(click.Option([name], hidden=True, expose_value=False))
 
 
 def run(group: click.Group, program: str) -> None:

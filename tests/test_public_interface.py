@@ -319,3 +319,27 @@ def test_private_files_are_private(client: TestClient, data_dir: Path) -> None:
     accept(client)
     for file in [*data_dir.rglob("*.sqlite3"), *data_dir.rglob("*.pem"), *data_dir.rglob("*.rows")]:
         assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
+
+
+COMMANDS = {
+    "consent_middleware": [
+        "init",
+        "check",
+        "diff",
+        "withdraw",
+        "record",
+        "ledger verify",
+        "ledger export",
+        "rights list",
+    ]
+    + ["rates", "keys list", "cookies import"],
+    "analytics": ["serve", "load", "import", "report", "release", "verify", "share", "erase", "doctor", "token list"],
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "command"), [(module, command) for module, commands in COMMANDS.items() for command in commands]
+)
+def test_every_command_takes_the_common_options(module: str, command: str, tmp_path: Path) -> None:
+    common = ["--policy", str(tmp_path / "privacy.toml"), "--data-dir", str(tmp_path)]
+    assert "Usage" in run(module, *command.split(), *common, "--help").stdout

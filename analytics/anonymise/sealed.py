@@ -79,7 +79,9 @@ def read_parquet(raw: bytes) -> list[Cell]:
     """Raises SealError when the columns are not exactly the seven."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(raw))
+    # One thread and no read-ahead: a pool that is still starting when a short command exits aborts the process.
+    with pq.ParquetFile(io.BytesIO(raw), pre_buffer=False) as file:
+        table = file.read(use_threads=False)
     if tuple(table.column_names) != COLUMNS:
         raise SealError(
             f"a sealed file has the columns {', '.join(COLUMNS)}; this one has {', '.join(table.column_names)}"
