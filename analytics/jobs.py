@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,9 @@ from analytics.anonymise.cubes import CubeError
 from analytics.anonymise.mechanism import OverspendError
 from analytics.anonymise.sealed import SealError
 from analytics.ingest.loader import load_pending
+from analytics.reports import letters
 from analytics.reports.querylog import QueryLog
+from analytics.reports.reporting import Reporting
 from analytics.store import Store
 from analytics.subject import answer_pending
 from consent_middleware.policy import PrivacyPolicy
@@ -27,6 +30,7 @@ class Workplace(msgspec.Struct, frozen=True):
     store: Store
     data_dir: Path
     policy: PrivacyPolicy | None
+    reporting: Reporting | None = None
 
 
 def load(at: Workplace) -> object:
@@ -51,6 +55,14 @@ def seal(at: Workplace) -> list[str]:
         except (CubeError, OverspendError, SealError) as error:
             log.warning("%s of %s was not sealed: %s", period, site, error)
     return done
+
+
+def send_letters(at: Workplace) -> list[str]:
+    """Reports that are due by e-mail, when ANALYTICS_SMTP names a mail server."""
+    smtp = os.environ.get("ANALYTICS_SMTP", "")
+    if at.reporting is None or not smtp:
+        return []
+    return letters.send_due(at.reporting, smtp, os.environ.get("ANALYTICS_SENDER", "analytics@localhost"))
 
 
 def retain(at: Workplace) -> int:

@@ -43,6 +43,7 @@ JOBS = (
     Job("load spooled segments", 2, jobs.load),
     Job("answer visitors' requests", 1, jobs.answer_requests),
     Job("seal finished periods", 3600, jobs.seal),
+    Job("send reports that are due", 600, jobs.send_letters),
     Job("remove what is past its time", 6 * 3600, jobs.retain),
 )
 
@@ -83,7 +84,7 @@ class Service:
             self.store.close()
             raise
         self.reporting = Reporting(pool, data_dir, policy, zone=zone)
-        self.workplace = jobs.Workplace(self.store, data_dir, policy)
+        self.workplace = jobs.Workplace(self.store, data_dir, policy, self.reporting)
 
     def app(self) -> Starlette:
         api = Api(self.reporting, self.guard)

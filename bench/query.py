@@ -80,9 +80,9 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
 
 def fill(store: Store, rows: int) -> float:
     started = time.perf_counter()
-    step = 5_000_000
+    step = 1_000_000
     for start in range(0, rows, step):
-        store.command(FILL, {"from": start, "rows": min(step, rows - start)}, max_partitions_per_insert_block=0)
+        store.command(FILL, {"from": start, "rows": min(step, rows - start)}, max_threads=1)
     return time.perf_counter() - started
 
 
@@ -123,7 +123,7 @@ def crowd(reporting: Reporting, store: Store, analysts: int = 20) -> Table:
     )
 
     def insert() -> None:
-        store.command(FILL, {"from": ROWS, "rows": 10_000}, max_partitions_per_insert_block=0)
+        store.command(FILL, {"from": ROWS, "rows": 10_000}, max_threads=1)
 
     alone = [timed(insert) for _ in range(5)]
     beside: list[float] = []

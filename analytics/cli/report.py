@@ -33,6 +33,9 @@ NAMES = ("overview", "trend", "pages", "sources", "countries", "devices", "brows
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to this file.")
 @click.option("--mail", "addresses", multiple=True, metavar="ADDRESS", help="Send it (repeatable).")
 @click.option("--smtp", envvar="ANALYTICS_SMTP", metavar="URL", help="smtp://user:password@host:port, for --mail.")
+@click.option(
+    "--every", type=click.Choice(["day", "week", "month", "never"]), help="With --mail: let the service send it."
+)
 @click.option("--sender", envvar="ANALYTICS_SENDER", default="analytics@localhost", show_default=True)
 @format_option("table", "json", "csv", "parquet", "markdown", "svg")
 @policy_option
@@ -50,6 +53,7 @@ def report(
     page: Path | None,
     addresses: tuple[str, ...],
     smtp: str | None,
+    every: str | None,
     sender: str,
     format_: str,
     policy_path: Path,
@@ -58,23 +62,29 @@ def report(
     from analytics.cli.serve import policy_or_none
     from analytics.reports import compose
     from analytics.reports.asking import asker
+    from analytics.reports.letters import period_due
 
     policy = policy_or_none(policy_path)
     data_dir = data_dir.absolute()
     date_range: Any = period.split("..") if ".." in period else period
     if "weekly" in sections:
-        date_range = compose.last_week(dt.datetime.now(dt.UTC).date())
+        date_range = [day.isoformat() for day in period_due("week", dt.datetime.now(dt.UTC).date())]
         sections = tuple(name for name in sections if name != "weekly")
     plain = compose.RELEASED if lane == "released" else compose.SECTIONS
     own: compose.Wanted = {"table": ("Table", dimensions, metrics or ("visitors",))}
     wanted = own if metrics or dimensions else {name: plain[name] for name in sections or plain}
-    if addresses and not smtp:
+    if every and not addresses:
+        raise UserError("--every needs an address: --mail ADDRESS")
+    if addresses and not smtp and not every:
         raise UserError("--mail needs a mail server: --smtp smtp://user:password@host:port, or $ANALYTICS_SMTP")
     with asker(data_dir, policy, zone) as ask:
         about = ask.about()
         if not about["sites"]:
             raise UserError("nothing is stored yet; `analytics import LOG` or `analytics serve` fills the store")
         site = site or about["sites"][0]
+        if every:
+            _schedule(data_dir, site, addresses, every, lane)
+            return
         where = [_filter(text) for text in filters]
         made = compose.compose(ask.ask, site, date_range, wanted, lane=lane, filters=where, limit=limit)
     if page is not None:
@@ -136,6 +146,35 @@ def _send(made: Report, address: str, sender: str, smtp: str, data_dir: Path) ->
     except (OSError, SMTPException, ValueError) as error:
         raise UserError(f"could not send to {address}: {error}") from None
     click.echo(f"sent to {address}", err=True)
+
+
+def _schedule(data_dir: Path, site: str, addresses: tuple[str, ...], every: str, lane: str) -> None:
+    """Have the service send the report from now on, or no longer."""
+    import msgspec
+
+    from analytics.reports.access import Access
+    from analytics.reports.saved import Letter, Saved
+
+    saved = Saved(data_dir)
+    for address in addresses:
+        if every == "never":
+            for id_, letter in saved.all("letter", site):
+                if letter.name == address:
+                    saved.remove("letter", site, id_)
+            click.echo(f"{address} gets no more reports of {site}", err=True)
+            continue
+        if lane != "released" and not Access(data_dir).is_staff(address, site):
+            raise UserError(
+                f"{address} is no staff token's address: it may get the released lane only (--lane released)"
+            )
+        try:
+            letter = msgspec.convert({"name": address, "every": every, "lane": lane}, Letter)
+        except msgspec.ValidationError:
+            raise UserError(f'"{address}" is not an e-mail address') from None
+        saved.add("letter", site, letter)
+        click.echo(
+            f"{address} gets the {lane} report of {site} every {every}; the service needs $ANALYTICS_SMTP", err=True
+        )
 
 
 def _filter(text: str) -> list[Any]:

@@ -175,7 +175,7 @@ class Api:
         if request.method == "GET":
             held = await asyncio.to_thread(self.reporting.saved.all, kind, site)
             return reply({"definitions": [{"id": id_, "definition": each} for id_, each in held]})
-        if not grant.reads_cells:
+        if not grant.reads_cells or (kind == "letter" and not grant.operates):
             return refuse(403, "Definitions are made by analysts and operators.")
         body = await body_of(request, language.MAX_BODY)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,11 +72,3 @@ def _notes(meta: dict[str, Any], found: list[Section], lane: str) -> list[str]:
     if share := meta.get("share_without_key"):
         notes.append(f"{share:.0%} of the rows carry no visitor key: they count as page views, never as visitors.")
     return notes
-
-
-def last_week(today: dt.date) -> list[str]:
-    """The newest ISO week that was over at least two days ago, when its release can be sealed."""
-    monday = today - dt.timedelta(days=today.weekday() + 7)
-    if today - (monday + dt.timedelta(days=7)) < dt.timedelta(days=2):
-        monday -= dt.timedelta(days=7)
-    return [monday.isoformat(), (monday + dt.timedelta(days=6)).isoformat()]

@@ -17,7 +17,7 @@ from analytics.reports.errors import QueryError
 from analytics.reports.goals import Goal
 from analytics.reports.query import And, Filter, HasDone, HasNotDone, Is, Not, Or, Query
 
-Kind = Literal["goal", "segment", "funnel", "annotation"]
+Kind = Literal["goal", "segment", "funnel", "annotation", "letter"]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 
 
@@ -42,8 +42,23 @@ class Annotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     day: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
-Definition = Goal | Segment | Funnel | Annotation
-TYPES: dict[Kind, type[Definition]] = {"goal": Goal, "segment": Segment, "funnel": Funnel, "annotation": Annotation}
+class Letter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A report by e-mail: `name` is the address, `last` the last day of the newest period that was sent."""
+
+    name: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+    every: Literal["day", "week", "month"] = "week"
+    lane: Literal["internal", "released"] = "released"
+    last: str = ""
+
+
+Definition = Goal | Segment | Funnel | Annotation | Letter
+TYPES: dict[Kind, type[Definition]] = {
+    "goal": Goal,
+    "segment": Segment,
+    "funnel": Funnel,
+    "annotation": Annotation,
+    "letter": Letter,
+}
 T = TypeVar("T", bound=Definition)
 
 

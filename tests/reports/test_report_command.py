@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import email.policy
 import io
 import json
@@ -23,9 +24,11 @@ from analytics.cli.report import report
 from analytics.cli.token import token
 from analytics.client import Client, ClientError
 from analytics.reports.access import Access
+from analytics.reports.letters import period_due, send_due
+from analytics.reports.reporting import Pool, Reporting
 from analytics.reports.terminal import sparkline
 from analytics.store import Store
-from tests.reports.conftest import insert, row
+from tests.reports.conftest import NOW, insert, row
 
 
 @pytest.fixture
@@ -133,6 +136,30 @@ def test_the_internal_lane_is_mailed_to_staff_only(data_dir: Path, mailbox: Mail
     assert page is not None
     assert "/=1+1" in plain.get_content()
     assert "<script" not in page.get_content()
+
+
+def test_a_scheduled_letter_goes_out_once_a_period(data_dir: Path, mailbox: Mailbox, store: Store) -> None:
+    smtp = f"smtp://127.0.0.1:{mailbox.server_address[1]}"
+    Access(data_dir).create("Ada", "analyst", email="ada@site.example")
+    run(data_dir, "weekly", "--mail", "ada@site.example", "--every", "week")
+    stranger = ["--mail", "x@other.example", "--every", "week", "--data-dir", str(data_dir)]
+    assert CliRunner().invoke(report, stranger).exit_code != 0
+    held = Reporting(Pool(lambda: store, 1), data_dir, None, now=lambda: NOW)
+    assert send_due(held, smtp, "stats@site.example") == ["ada@site.example"]
+    assert send_due(held, smtp, "stats@site.example") == []
+    assert len(mailbox.letters) == 1
+    assert b"2026-11-09 to 2026-11-15" in mailbox.letters[0]
+    run(data_dir, "--mail", "ada@site.example", "--every", "never")
+    assert held.saved.all("letter", "site.example") == []
+
+
+def test_periods_are_due_two_days_after_their_end() -> None:
+    tuesday, wednesday = dt.date(2026, 11, 17), dt.date(2026, 11, 18)
+    assert period_due("week", tuesday)[0] == dt.date(2026, 11, 2)
+    assert period_due("week", wednesday)[0] == dt.date(2026, 11, 9)
+    assert period_due("month", dt.date(2026, 12, 2))[0] == dt.date(2026, 10, 1)
+    assert period_due("month", dt.date(2026, 12, 3)) == (dt.date(2026, 11, 1), dt.date(2026, 11, 30))
+    assert period_due("day", dt.date(2026, 11, 17))[0] == dt.date(2026, 11, 14)
 
 
 def test_a_page_is_written_whole(data_dir: Path, tmp_path: Path) -> None:
