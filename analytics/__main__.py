@@ -1,3 +1,4 @@
 from analytics.cli import main
+from consent_middleware.lazy import leave_by
 
-main()
+leave_by(main)

@@ -11,6 +11,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from consent_middleware.lazy import leave_by
+
 OURS = Path(__file__).resolve().parent.parent / "analytics" / "__init__.py"
 MARK = b"consent_middleware"  # stands in the docstring of our own package
 
@@ -39,4 +41,4 @@ def main() -> None:
     if problem := what_is_in_the_way():
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)
-    importlib.import_module("analytics.cli").main()
+    leave_by(importlib.import_module("analytics.cli").main)
