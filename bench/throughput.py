@@ -21,19 +21,20 @@ from rich.table import Table
 from bench.gate import KEY, NONE_STRIPPED
 from tests.interop.servers import serving
 
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 3
+WARM_SECONDS = 1
 CONNECTIONS = 32
 CONTESTANTS = ("bare", "bare_again", "gate", "gate_and_pages", "sessions")
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 GOALS = {"granian": 0.90, "uvicorn": 0.85}
 
 
-def load(port: int) -> tuple[float, float]:
+def load(port: int, seconds: int = SECONDS) -> tuple[float, float]:
     """Requests a second and the 99th percentile in milliseconds."""
     cookie = NONE_STRIPPED.decode().replace("__Host-", "")
     done = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-H", "Host: www.example.org", "-H",
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-H", "Host: www.example.org", "-H",
          f"Cookie: {cookie}", f"http://127.0.0.1:{port}/"],
         capture_output=True, text=True, check=True, timeout=SECONDS + 30,
     )  # fmt: skip
@@ -50,7 +51,7 @@ def measure(server: str, folder: Path) -> list[list[tuple[float, float]]]:
         for index, name in enumerate(CONTESTANTS):
             place = Path(tempfile.mkdtemp(dir=folder))
             with serving(f"bench.throughput_site:{name}", server, place, CONSENT_SECRET_KEYS=KEY) as port:
-                load(port)  # warms the caches
+                load(port, WARM_SECONDS)  # warms the caches
                 results[index].append(load(port))
     return results
 

@@ -128,6 +128,7 @@ def lasts(cookie: browser.Stored) -> bool:
 @given(set_cookies(), st.booleans())
 @example(b"track=1; Max-Age=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=5", True)
 @example(b"_ga_ads1=1; Max-Age=0; Max-Age=-", True)
+@example(b"track=1; Max-Age=" + b"0" * 1025, True)
 def test_no_header_lets_an_ungranted_cookie_into_a_browser(header: bytes, secure: bool) -> None:
     passed = filtered(header, secure)
     stored = browser.receive(passed, NOW, https=secure) if passed is not None else None
