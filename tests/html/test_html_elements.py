@@ -159,6 +159,23 @@ def test_what_an_svg_holds_as_markup_is_not_taken_for_text() -> None:
     assert TUBE + b"<script src=//tube.example></script></template>" in out
 
 
+def test_a_cdata_section_of_svg_is_text() -> None:
+    page = b"<svg><text><![CDATA[ 1 > 0 <img src=//tube.example/p> ]]></text></svg>"
+    assert gated(page) == page
+    assert gated(page, chunks=[page[:20], page[20:45], page[45:]]) == page
+    assert gated(b"<p><![CDATA[ > <img src=//tube.example/p> ]]>") == (
+        b"<p><![CDATA[ > " + kept("<img src=//tube.example/p>") + b" ]]>"
+    )
+
+
+def test_line_ends_and_references_of_the_page_move_no_tag() -> None:
+    text = "a\r\n\r\nb\rc\n&amp; &lt;img&gt; &unknown; &#x41;\0\r\n"
+    page = f"{text}<p\r\nclass=x>{text}<img\r\nsrc=//tube.example/p\r\n>{text}"
+    expected = f"{text}<p\r\nclass=x>{text}".encode() + kept("<img\r\nsrc=//tube.example/p\r\n>") + text.encode()
+    assert gated(page) == expected
+    assert gated(page, chunks=[page[:n].encode()[-1:] for n in range(1, len(page) + 1)]) == expected
+
+
 def test_a_video_that_is_never_closed_does_not_swallow_the_page() -> None:
     out = gated("<div><video src=//tube.example/v>old browser</div><p>rest</p>")
     assert out == b"<div>" + kept("<video src=//tube.example/v>old browser") + b"</div><p>rest</p>"

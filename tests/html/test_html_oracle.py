@@ -66,6 +66,21 @@ def judge(page: str, cuts: list[int]) -> None:
 ANY_PAGE = given(PAGES, st.lists(st.integers(0, 300), max_size=3))
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<svg><img src=//tube.example/p>",
+        "<math><mi></mi><embed src=//tube.example/e>",
+        "<object data=//tube.example></template><iframe src=https://www.tube.example/1>",
+        "<math><script src=//tube.example/a.js><head><video poster=//tube.example/v>",
+        "<svg><annotation-xml encoding=text/html><img src=//tube.example/p>",
+        "<div><svg></div><iframe src=https://www.tube.example/1>",
+    ],
+)
+def test_what_generated_pages_once_found_stays_found(page: str) -> None:
+    judge(page, [])
+
+
 @settings(max_examples=500, deadline=None)
 @ANY_PAGE
 def test_a_whole_parser_finds_nothing_active_from_a_vendor_without_consent(page: str, cuts: list[int]) -> None:

@@ -58,6 +58,8 @@ def test_rows_are_read_with_quotes_line_breaks_and_wildcards() -> None:
 
 def test_an_exact_name_comes_before_a_pattern_and_the_longer_pattern_first() -> None:
     rows = read_database(CSV.encode())
+    general = read_database(b"Category,Cookie / Data Key name,Description,Wildcard match\nMarketing,_a,Anything,1\n")
+    rows = (*general, *reversed(rows))
     assert look_up(rows, "_acme").pattern == "_acme"  # type: ignore[union-attr]  # found
     assert look_up(rows, "_acme_42").pattern == "_acme_*"  # type: ignore[union-attr]  # found
     assert look_up(rows, "unknown") is None
