@@ -29,9 +29,7 @@ async def withdraw(
     """
     history = await ledger.read(record_id)
     if not history:
-        raise NothingToWithdraw(
-            f"{record_id}: no such record (it stands on the visitor's preferences page and receipt)"
-        )
+        raise NothingToWithdraw(f"{record_id}: no such record (the id stands on the visitor's receipt)")
     last = history[-1]
     if last.revokes:
         moment = dt.datetime.fromtimestamp(last.at, dt.UTC)

@@ -18,7 +18,7 @@ from consent_middleware.withdrawal import withdraw as withdraw_record
 @click.command(help="Withdraw a consent for somebody who wrote: every worker follows within seconds, and erases.")
 @policy_option
 @data_dir_option
-@click.option("--record", "record_id", help="The record id: it stands on the preferences page and on the receipt.")
+@click.option("--record", "record_id", help="The record id: it stands on the visitor's receipt.")
 @click.option("--subject", help="Or the site's own subject (member:42) ...")
 @click.option("--purpose", help="... and one purpose of it; all of the subject's consents otherwise.")
 @click.option("--reason", required=True, help="Why, for the proof. Write no personal data here: it is never erased.")
@@ -34,7 +34,7 @@ def withdraw(
 ) -> None:
     if (record_id is None) == (subject is None):
         raise UserError("say whose consent: either --record ID or --subject NAME")
-    with opened_ledger(policy_path, data_dir, writing=True) as ledger:
+    with opened_ledger(policy_path, data_dir) as ledger:
         records = [record_id] if record_id else _records_of(ledger, subject or "", purpose)
         for record in records:
             try:
