@@ -111,7 +111,7 @@ def parse(raw: Any) -> ScriptEvent:
     scroll = _whole(given["scroll"], 0, 100)
     if name == "engagement" and engagement is None and scroll is None:
         errors["engagement_time"] = ["engagement_time or scroll_depth is required"]
-    if errors:
+    if errors or not isinstance(name, str):
         raise BadEvent(errors)
     width = given["width"]
     referrer = given["referrer"]
