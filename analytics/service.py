@@ -15,12 +15,14 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics import jobs
-from analytics.reports.access import Access
+from analytics.reports.access import LINK, Access
 from analytics.reports.api import Api, refuse, reply
 from analytics.reports.dashboard.pages import Dashboard
 from analytics.reports.guard import Guard
@@ -28,6 +30,7 @@ from analytics.reports.reporting import Pool, Reporting
 from analytics.store import open_store
 from consent_middleware.policy import PrivacyPolicy
 
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 log = logging.getLogger("analytics")
 
 
@@ -61,13 +64,35 @@ class Meters:
         self.requests = Counter("analytics_http_requests", "Requests", ["method", "status"], registry=self.registry)
 
 
+class Counted:
+    """Counts answers by method and status."""
+
+    def __init__(self, app: ASGIApp, requests: Counter) -> None:
+        self.app, self.requests = app, requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in METHODS else "other"
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.requests.labels(method, str(message["status"])).inc()
+            await send(message)
+
+        await self.app(scope, receive, counting)
+
+
 class Service:
     """Owner of one data folder. Opened in a lifespan: store, readers, jobs; closed in the reverse order."""
 
-    def __init__(self, data_dir: Path, policy: PrivacyPolicy | None, *, zone: str = "UTC") -> None:
+    def __init__(
+        self, data_dir: Path, policy: PrivacyPolicy | None, *, zone: str = "UTC", public: bool = False
+    ) -> None:
         self.data_dir, self.policy, self.zone = data_dir, policy, zone
         self.access = Access(data_dir)
-        self.guard = Guard(self.access)
+        self.guard = Guard(self.access, public=public)
         self.meters = Meters()
         self.ready = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,7 +120,8 @@ class Service:
             *api.routes(),
             *Dashboard(api, self.guard).routes(),
         ]
-        return Starlette(routes=routes, lifespan=self._lifespan)
+        counted = Middleware(Counted, requests=self.meters.requests)
+        return Starlette(routes=routes, lifespan=self._lifespan, middleware=[counted])
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -147,7 +173,8 @@ class Service:
         return reply({"ready": self.ready}, 200 if self.ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        if self.guard.grant(request) is None:
+        grant = self.guard.grant(request)
+        if grant is None or grant.role == LINK:
             return refuse(401, "metrics need a token: send it as `Authorization: Bearer KEY`")
         return Response(generate_latest(self.meters.registry), media_type="text/plain; version=0.0.4")
 

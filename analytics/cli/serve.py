@@ -23,9 +23,10 @@ from consent_middleware.policy import PolicyError, PrivacyPolicy
     "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks a free one."
 )
 @click.option("--timezone", "zone", default="UTC", show_default=True, help="The clock that days are read on.")
+@click.option("--public-released", "public", is_flag=True, help="Show the released lane to everybody, without a token.")
 @policy_option
 @data_dir_option
-def serve(host: str, port: int, zone: str, policy_path: Path, data_dir: Path) -> None:
+def serve(host: str, port: int, zone: str, public: bool, policy_path: Path, data_dir: Path) -> None:
     from analytics.reports.daterange import zone_of
     from analytics.reports.errors import QueryError
 
@@ -36,7 +37,7 @@ def serve(host: str, port: int, zone: str, policy_path: Path, data_dir: Path) ->
         raise UserError(error.reason) from None
     listener = _listen(host, port)
     try:
-        _run(listener, policy, data_dir.absolute(), zone)
+        _run(listener, policy, data_dir.absolute(), zone, public)
     finally:
         listener.close()
 
@@ -65,7 +66,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _run(listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, zone: str) -> None:
+def _run(listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, zone: str, public: bool) -> None:
     import uvicorn
 
     from analytics.service import Service
@@ -74,7 +75,7 @@ def _run(listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, 
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{data_dir}: {error.strerror}") from None
-    service = Service(data_dir, policy, zone=zone)
+    service = Service(data_dir, policy, zone=zone, public=public)
     contact = data_dir / "service.json"
 
     def announce() -> None:

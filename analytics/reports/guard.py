@@ -9,7 +9,7 @@ from collections import OrderedDict
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import HTTPConnection
 
-from analytics.reports.access import Access, Grant
+from analytics.reports.access import LINK, Access, Grant
 
 COOKIE = "analytics-session"
 SESSION_SECONDS = 12 * 3600
@@ -59,8 +59,10 @@ class Attempts:
 class Guard:
     """Finds the grant of a request."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, public: bool = False) -> None:
+        """`public`: the owner opens the released lane to everybody."""
         self.access, self.sessions, self.attempts = access, Sessions(access), Attempts()
+        self.public = Grant("public", "visitor", LINK, (), "", "") if public else None
 
     def grant(self, request: HTTPConnection) -> Grant | None:
         """The active grant; a wrong bearer token counts as a failed attempt."""
@@ -72,7 +74,7 @@ class Guard:
                 self.attempts.failed(address(request))
             return found
         cookie = request.cookies.get(COOKIE, "")
-        return self.sessions.open(cookie) if cookie else None
+        return (self.sessions.open(cookie) if cookie else None) or self.public
 
     def blocked(self, request: HTTPConnection) -> bool:
         return self.attempts.blocked(address(request))

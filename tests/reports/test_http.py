@@ -202,6 +202,17 @@ def test_signing_in_sets_a_sealed_cookie_and_goes_to_own_pages_only(outside: Out
     assert outside.call("GET", "/", headers={"cookie": tampered}).status_code == 303
 
 
+def test_the_released_lane_is_public_when_the_owner_says_so_and_nothing_else_is(outside: Outside) -> None:
+    assert outside.call("GET", "/").status_code == 303
+    outside.guard.public = Guard(outside.access, public=True).public
+    assert "Released lane" in outside.call("GET", "/?site=site.example").text
+    assert "Internal lane" not in outside.call("GET", "/?site=site.example&lane=internal").text
+    assert outside.call("POST", "/api/v2/query", json=QUERY).status_code == 400
+    assert outside.call("POST", "/api/v2/funnel", json={"site_id": "site.example"}).status_code == 400
+    for path in ("/ways", "/gate", "/log", "/api/query-log"):
+        assert outside.call("GET", path).status_code == 403, path
+
+
 def test_a_shared_link_opens_the_released_lane_until_it_is_revoked(outside: Outside) -> None:
     link = outside.access.create("board", LINK, ("site.example",))
     opened = outside.call("GET", f"/s/{link}")

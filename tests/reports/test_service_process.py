@@ -68,7 +68,9 @@ def test_it_answers_shows_its_token_once_and_stops_on_sigterm_leaving_nothing(ru
     assert running.get("/healthz") == (200, b"ok\n")
     assert running.get("/readyz")[0] == 200
     assert running.get("/metrics")[0] == 401
-    assert b"analytics_job_runs" in running.get("/metrics", running.token)[1]
+    metrics = running.get("/metrics", running.token)[1]
+    assert b"analytics_job_runs" in metrics
+    assert b'analytics_http_requests_total{method="GET",status="401"} 1.0' in metrics
     contact = tmp_path / "service.json"
     assert stat.S_IMODE(contact.stat().st_mode) == 0o600
     assert running.token not in (tmp_path / "access.json").read_text()

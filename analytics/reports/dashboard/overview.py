@@ -110,6 +110,7 @@ async def internal(
     marks = [(labelled.index(note.day), note.name) for note in notes if note.day in labelled]
     axis = charts.axis_labels(labelled)
     series = {"labels": labelled, "shown": axis, "values": points, "before": before, "metric": TITLES[view.metric]}
+    series["marks"] = [index for index, _ in marks]
     period = " to ".join(dict.fromkeys(instant[:10] for instant in headline["query"]["date_range"]))
     return Overview(
         figures=tuple(_figures(view, headline)),

@@ -67,6 +67,19 @@ function draw(figure) {
     cursor: { drag: { x: true, y: false } },
     legend: { live: true },
     hooks: {
+      draw: [(u) => {
+        u.ctx.save();
+        u.ctx.strokeStyle = colour("--bad");
+        u.ctx.setLineDash([3, 4]);
+        for (const index of data.marks ?? []) {
+          const x = Math.round(u.valToPos(index, "x", true));
+          u.ctx.beginPath();
+          u.ctx.moveTo(x, u.bbox.top);
+          u.ctx.lineTo(x, u.bbox.top + u.bbox.height);
+          u.ctx.stroke();
+        }
+        u.ctx.restore();
+      }],
       setSelect: [(u) => {
         if (u.select.width < 8 || data.low || data.labels[0].length !== 10) return;
         const day = (x) => data.labels[Math.max(0, Math.min(data.labels.length - 1, Math.round(u.posToVal(x, "x"))))];
