@@ -194,6 +194,8 @@ async def record(
     for value in outcome.set_cookies:
         response.raw_headers.append((b"set-cookie", value))
     response.headers["cache-control"] = "no-store"
+    if policy.site.clear_site_data and before and not granted:
+        response.headers["clear-site-data"] = '"storage"'
     return response
 
 
