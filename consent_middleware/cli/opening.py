@@ -30,7 +30,10 @@ def opened_ledger(policy_path: Path, data_dir: Path, *, writing: bool = False) -
     url = load_policy(policy_path).consent.ledger if policy_path.exists() else ""
     if not url and not writing and not (data_dir / LEDGER_FILE).exists():
         raise UserError(f"{data_dir / LEDGER_FILE}: no ledger there yet (name its data folder with --data-dir)")
-    ledger = open_ledger(data_dir, url or None)
+    try:
+        ledger = open_ledger(data_dir, url or None)
+    except LedgerUnavailable as error:
+        raise UserError(str(error)) from None
     try:
         yield ledger
     except (LedgerUnavailable, DatabaseError) as error:

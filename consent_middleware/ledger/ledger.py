@@ -46,9 +46,19 @@ class Count(msgspec.Struct, frozen=True):
 
 
 def open_ledger(data_dir: Path, url: str | None = None, *, read_only: bool = False) -> Ledger:
-    """The ledger of a data folder: SQLite inside it, or PostgreSQL at `url`. Nothing is opened before it is needed."""
+    """The ledger of a data folder: SQLite inside it, or PostgreSQL at `url`. Nothing is opened before it is needed.
+
+    Raises LedgerUnavailable for another kind of URL, or without the driver.
+    """
     if url:
-        from consent_middleware.ledger.postgres import PostgresDatabase
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise LedgerUnavailable(f"a ledger lies at postgresql://..., or nowhere for SQLite, not at {url[:12]}...")
+        try:
+            from consent_middleware.ledger.postgres import PostgresDatabase
+        except ImportError as error:
+            raise LedgerUnavailable(
+                f"PostgreSQL needs psycopg: `pip install consent-middleware[postgres]` ({error})"
+            ) from None
 
         return Ledger(
             data_dir, lambda: PostgresDatabase(url, "postgres"), lambda: PostgresDatabase(url, "keys_postgres")

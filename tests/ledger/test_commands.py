@@ -175,6 +175,15 @@ def test_a_change_of_meaning_asks_again_and_a_typo_does_not(change: tuple[str, s
     assert any(because in reason for reason in difference.reasons) is asked
 
 
+def test_a_ledger_that_can_not_be_reached_is_one_clear_line(tmp_path: Path, consent: Operator) -> None:
+    for address, said in (
+        ("mysql://ledger", "a ledger lies at postgresql://"),
+        (f"postgresql:///ledger?host={tmp_path}&user=secretive", "error: PostgreSQL: connection"),
+    ):
+        (tmp_path / "privacy.toml").write_text(f'{POLICY.source}\n[consent]\nledger = "{address}"\n')
+        assert said in consent("ledger", "verify", code=2)
+
+
 def test_diff_says_who_is_asked_again_and_why(tmp_path: Path, consent: Operator) -> None:
     (tmp_path / "new.toml").write_text(POLICY.source.replace("30 days", "60 days"))
     said = consent("diff", "privacy.toml", "new.toml")
