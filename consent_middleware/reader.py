@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +37,7 @@ Key = tuple[bytes, bool, tuple[str, ...], str]  # Cookie header, https, signals,
 CACHED_HEADERS: Final = 4096
 CACHED_BYTES: Final = 4_000_000
 VERDICT_BYTES: Final = 600  # what a verdict takes beside the header itself
+_VISITOR_ID: Final = re.compile(rb"[A-Za-z0-9_-]{22}")  # 16 random bytes, as decide.py issues them
 _SECURE: Final = frozenset({"https", "wss"})
 _SIGNALS: Final = {(False, False): (), (True, False): (GPC,), (False, True): (DNT,), (True, True): (GPC, DNT)}
 _PAGE_DESTINATIONS: Final = frozenset({b"document", b"iframe", b"frame", b"embed", b"object"})
@@ -156,7 +158,8 @@ class RequestReader:
         kept = filter_request_cookies(cookie, pairs, rules, allowed)
         visitor_id = None
         if self._policy.capture.purpose in allowed:
-            visitor_id = next(iter(cookie_values(pairs, _VISITOR[secure])), b"").decode("latin-1") or None
+            found = next(iter(cookie_values(pairs, _VISITOR[secure])), b"")
+            visitor_id = found.decode() if _VISITOR_ID.fullmatch(found) else None
         for name in kept.stripped:
             if rules.find(name) is None:
                 self._undeclared(name, host)

@@ -365,6 +365,36 @@ def test_never_repeating_cookies_do_not_fill_the_memory(tmp_path: Path, run: Run
     run(ask())
 
 
+def test_long_headers_of_consenting_visitors_do_not_fill_the_memory(tmp_path: Path, run: Run) -> None:
+    async def ask() -> None:
+        app = wrapped(answering((b"content-type", b"text/html")), tmp_path)
+        for number in range(3000):
+            visitor = b"; __Host-visitor=%022d" % number
+            headers = [
+                (b"user-agent", b"%d" % number + b"a" * 8000),
+                (b"referer", b"https://%d.example/" % number * 200),
+            ]
+            await call(app, request((b"cookie", consent_cookie("analytics") + visitor), *headers))
+        services = app._opening.services
+        assert services is not None
+        assert services.spool.appended == 3000
+        for cache in (services.capture._pages, services.capture._browsers):
+            held = [part for half in (cache._young, cache._old) for key in half for part in key]
+            assert sum(len(part) for part in held if isinstance(part, str | bytes)) <= 12_000_000
+
+    run(ask())
+
+
+def test_a_visitor_cookie_that_we_never_issued_is_no_visitor(tmp_path: Path, run: Run) -> None:
+    async def ask() -> None:
+        app = wrapped(answering(), tmp_path)
+        for value, known in ((b"a" * 22, "a" * 22), (b"a" * 21, None), (b"a" * 9000, None), (b"\xff" * 22, None)):
+            scope = request((b"cookie", consent_cookie("analytics") + b"; __Host-visitor=" + value))
+            assert app._reader.read(scope, lambda record: False).verdict.visitor_id == known
+
+    run(ask())
+
+
 def test_headers_of_the_wrong_type_break_neither_site_nor_promise(
     tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
