@@ -19,6 +19,8 @@ _SVG_TAGS = words(
     "mask metadata mpath path pattern polygon polyline radialgradient rect set stop switch symbol text textpath tspan "
     "use view"
 )
+# Browsers nest no deeper; looking further up would only cost time.
+MAX_DEPTH = 512
 _HTML_ENCODINGS = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -75,7 +77,7 @@ class Foreign:
         if self.namespace != "html" and tag in ("p", "br"):
             self._leave()
             return
-        for depth in range(len(self._open) - 1, -1, -1):
+        for depth in range(len(self._open) - 1, max(-1, len(self._open) - 1 - MAX_DEPTH), -1):
             if self._open[depth][1] == tag:
                 del self._open[depth:]
                 self.uncertain = False

@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Route
 
 from consent_middleware.loading import host_of
 from consent_middleware.policy import PrivacyPolicy
-from consent_middleware.vendors import VendorIndex
+from consent_middleware.vendors import VendorIndex, normal_host
 
 if TYPE_CHECKING:
     from consent_middleware.services import Services
@@ -78,7 +78,7 @@ class Inventory:
 
     def undeclared_cookie(self, name: str, host: str = "", times: int = 1) -> None:
         """A cookie that the policy does not declare was dropped."""
-        self._count(COOKIE, name, host, times)
+        self._count(COOKIE, name, normal_host(host), times)
 
     def storage_key(self, name: str, area: str = "local") -> None:
         """A page found a key of local or session storage that the policy does not declare."""

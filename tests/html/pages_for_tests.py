@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 
 from consent_middleware.html import HtmlGate
@@ -59,4 +60,4 @@ def gated(page: bytes | str, *purposes: str, chunks: Iterable[bytes] | None = No
 
 def split(raw: bytes, cuts: Iterable[int]) -> list[bytes]:
     places = [0, *sorted(cut % (len(raw) + 1) for cut in cuts), len(raw)]
-    return [raw[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [raw[start:end] for start, end in itertools.pairwise(places)]

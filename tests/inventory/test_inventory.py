@@ -20,7 +20,7 @@ def test_what_was_counted_is_read_back_across_workers_and_restarts(tmp_path: Pat
     for host in ("a.test", "b.test"):
         worker = Inventory(tmp_path)
         worker.undeclared_cookie("_ga", "example.com")
-        worker.undeclared_cookie("_ga", "example.com")
+        worker.undeclared_cookie("_ga", "Example.com:18423")
         worker.storage_key("theme", "local")
         worker.blocked_host(host, "img-src")
         worker.note("compressed page", "example.com")
