@@ -12,7 +12,9 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final, Literal, cast
 
@@ -20,12 +22,12 @@ import msgspec
 
 from analytics.ingest import enrich
 from analytics.ingest.loader import ONE_BLOCK
-from analytics.store import Store
+from analytics.store import Store, open_store
 from consent_middleware.country import country_of
 from consent_middleware.lazy import UserError
 
 Format = Literal["combined", "nginx-json", "caddy-json"]
-PIECE_BYTES: Final = 64 * 1024 * 1024
+PIECE_BYTES: Final = 32 * 1024 * 1024
 GROWING_SECONDS: Final = 60.0
 STAGED: Final = (
     "address String, time Int64, method LowCardinality(String), target String, protocol LowCardinality(String), "
@@ -45,7 +47,7 @@ class ImportState(msgspec.Struct):
 
     identity: str
     offset: int = 0  # bytes of text, uncompressed
-    sending: int = 0  # length of the piece behind it that may be in the store already
+    sending: list[int] = []  # lengths of the pieces behind it that may be in the store already
     digest: str = ""  # of the text up to the offset
     pieces: int = 0
     lines: int = 0
@@ -93,14 +95,14 @@ def detect(first_line: bytes) -> Format:
     return "caddy-json" if isinstance(found.get("request"), dict) else "nginx-json"
 
 
-def pieces(file: IO[bytes], size: int, first: int, *, growing: bool) -> Iterator[bytes]:
+def pieces(file: IO[bytes], size: int, first: Sequence[int], *, growing: bool) -> Iterator[bytes]:
     """Whole lines, at most `size` bytes at a time, and so always cut at the same places from the same offset.
 
-    `first`: the length of the first piece when it was recorded before. A last line without a newline is left for the
-    next time while the log is `growing`.
+    `first`: the lengths of the first pieces when they were recorded before. A last line without a newline is left for
+    the next time while the log is `growing`.
     """
-    if first:
-        yield file.read(first)
+    for length in first:
+        yield file.read(length)
     rest = b""
     while data := file.read(max(size - len(rest), size // 2)):
         rest += data
@@ -142,17 +144,32 @@ def import_log(
         state.salt = state.salt or (secrets.randbits(64), secrets.randbits(64))
         summary = ImportSummary(chosen, resumed_at=state.offset)
         growing = time.time() - path.stat().st_mtime < GROWING_SECONDS
-        for piece in pieces(file, piece_bytes, state.sending, growing=growing):
-            state.sending = len(piece)
-            _write(folder, state)  # a repetition sends the same bytes, even when the log grew
-            _import_piece(store, state, piece, chosen, site, basis, allowed, summary)
-            digest.update(piece)
-            state.offset += len(piece)
-            state.sending = 0
-            state.pieces += 1
-            state.digest = digest.hexdigest()
-            _write(folder, state)
-            on_progress(_position(file))
+        recorded = list(state.sending)
+        state.sending = []
+        sent: deque[tuple[bytes, Future[dict[str, int]]]] = deque()
+        with open_store(f"chdb://{store.folder}", data_dir, migrate=False) as second, ThreadPoolExecutor(2) as two:
+
+            def settle() -> None:
+                """Record the oldest piece under way: it is in the store."""
+                piece, future = sent.popleft()
+                _count(future.result(), state, summary)
+                digest.update(piece)
+                state.offset += len(piece)
+                state.sending.pop(0)
+                state.pieces += 1
+                state.digest = digest.hexdigest()
+                _write(folder, state)
+                on_progress(_position(file))
+
+            for number, piece in enumerate(pieces(file, piece_bytes, recorded, growing=growing), state.pieces):
+                if len(sent) == 2:  # one is sorted and written while the next one is parsed
+                    settle()
+                state.sending.append(len(piece))
+                _write(folder, state)  # a repetition sends the same bytes, even when the log grew
+                one = _Piece(piece, number, chosen, site, basis, allowed, state.salt, state.identity)
+                sent.append((piece, two.submit(_import_piece, (store, second)[number % 2], one)))
+            while sent:
+                settle()
     state.salt = None  # from here on nobody can compute a key from an address
     _write(folder, state)
     return summary
@@ -197,51 +214,61 @@ def _write(folder: Path, state: ImportState) -> None:
     unfinished.replace(folder / f"{state.identity}.json")
 
 
-def _import_piece(
-    store: Store,
-    state: ImportState,
-    piece: bytes,
-    format_: Format,
-    site: str,
-    basis: str,
-    allowed: frozenset[str],
-    summary: ImportSummary,
-) -> None:
-    tables = {name: f"import_{name}" for name in ("staged", "agents", "sources", "countries")}
+class _Piece(msgspec.Struct, frozen=True):
+    """What is to be done with one piece of a log."""
+
+    text: bytes
+    number: int
+    format: Format
+    site: str
+    basis: str
+    allowed: frozenset[str]
+    salt: tuple[int, int]
+    identity: str
+
+
+def _count(found: dict[str, int], state: ImportState, summary: ImportSummary) -> None:
+    for reason, count in found.items():
+        if reason:
+            state.rejected[reason] = state.rejected.get(reason, 0) + count
+            summary.rejected[reason] = summary.rejected.get(reason, 0) + count
+        else:
+            state.lines += count
+            summary.lines += count
+
+
+def _import_piece(store: Store, piece: _Piece) -> dict[str, int]:
+    """Parse, explain and insert one piece; lines by the reason for their rejection, the empty one for none."""
+    tables = {name: f"import_{name}_{piece.number % 2}" for name in ("staged", "agents", "sources", "countries")}
     staged = tables["staged"]
     # Only a query with an allowed parameter is looked at; all others are one value, the empty one.
-    wanted = [f"{name}=" for name in sorted(allowed)] or ["\0"]
+    wanted = [f"{name}=" for name in sorted(piece.allowed)] or ["\0"]
     store.command(
         f"CREATE OR REPLACE TABLE {staged} ({STAGED}, "
         "tagged String MATERIALIZED if(multiSearchAny(target, " + _array(wanted) + "), queryString(target), '')) "
         "ENGINE = Memory"
     )
     try:
-        store.load_lines(store.sql(f"parse_{format_.replace('-', '_')}"), {"staged": staged}, piece)
-        for reason, count in store.query(f"SELECT toString(reason), count() FROM {staged} GROUP BY reason"):
-            if reason:
-                state.rejected[reason] = state.rejected.get(reason, 0) + count
-                summary.rejected[reason] = summary.rejected.get(reason, 0) + count
-            else:
-                state.lines += count
-                summary.lines += count
-        enrich.make_import_tables(store, tables, allowed, country_of, site)
+        store.load_lines(store.sql(f"parse_{piece.format.replace('-', '_')}"), {"staged": staged}, piece.text)
+        found = dict(store.query(f"SELECT toString(reason), count() FROM {staged} GROUP BY reason"))
+        enrich.make_import_tables(store, tables, piece.allowed, country_of, piece.site)
         store.command(
             store.sql("insert_imported"),
             {
                 **tables,
-                "site": site,
-                "basis": basis,
-                "salt_a": (state.salt or (0, 0))[0],
-                "salt_b": (state.salt or (0, 0))[1],
+                "site": piece.site,
+                "basis": piece.basis,
+                "salt_a": piece.salt[0],
+                "salt_b": piece.salt[1],
                 "static": STATIC,
             },
-            insert_deduplication_token=f"import:{state.identity}:{state.pieces}",
+            insert_deduplication_token=f"import:{piece.identity}:{piece.number}",
             **ONE_BLOCK,
         )
     finally:
         for table in tables.values():
             store.command(f"DROP TABLE IF EXISTS {table}")
+    return found
 
 
 def _array(words: list[str]) -> str:
