@@ -37,8 +37,11 @@ def _sql(name: str) -> str:
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
-def _statement(name: str, rows: str) -> str:
-    return _sql(name).replace("$contributions", _sql("contributions")).replace("$rows", _sql(f"rows_{rows}"))
+def _statement(name: str, rows: str, metrics: Iterable[str]) -> str:
+    """A statement with the rows that it counts, and the lines of these metrics only."""
+    text = _sql(name).replace("$contributions", _sql("contributions")).replace("$rows", _sql(f"rows_{rows}"))
+    unwanted = tuple(f"-- metric {n}" for n, metric in enumerate(METRICS, 1) if metric not in metrics)
+    return "\n".join(line for line in text.splitlines() if not line.endswith(unwanted))
 
 
 class RawPeriod:
@@ -83,18 +86,18 @@ class RawPeriod:
     ) -> Iterable[tuple[str, str, int]]:
         rows, parameters = self._parameters(cube)
         parameters |= self._bounds(asked)
-        metrics = {m.metric for m in asked}
-        retention = {metric.removesuffix("-retention") for metric in metrics if metric.endswith("-retention")}
+        metrics = [metric for metric in METRICS if any(m.metric == metric for m in asked)]
+        retention = {m.metric.removesuffix("-retention") for m in asked if m.kind == "retention"}
         names = {**words, **self._pairs(rows, parameters, words)} if len(cube.columns) == 2 else words
-        statement = _statement("cube_retention" if retention else "cube", rows)
-        for key, *amounts in self._store.query(statement, parameters):
+        statement = _statement("cube_retention" if retention else "cube", rows, metrics)
+        for *amounts, key in self._store.query(statement, parameters):
             part = _PARTS.get(key)
             name = "" if part or not cube.columns else names[key]
-            for metric, amount in zip(METRICS, amounts, strict=True):
-                if part and metric in retention:
-                    yield f"{cube.name}/{metric}-retention", part, int(amount)
-                elif not part and metric in metrics:
+            for metric, amount in zip(metrics, amounts, strict=True):
+                if not part:
                     yield f"{cube.name}/{metric}", name, int(amount)
+                elif metric in retention:
+                    yield f"{cube.name}/{metric}-retention", part, int(amount)
 
     @staticmethod
     def _bounds(asked: Iterable[Measurement]) -> dict[str, int]:
@@ -140,7 +143,7 @@ class RawPeriod:
         return {int(key): word or domains.NONE for key, word in found}
 
     def _pairs(self, rows: str, parameters: Mapping[str, Any], words: Mapping[int, str]) -> dict[int, str]:
-        found = self._store.query(_statement("pairs", rows), dict(parameters))
+        found = self._store.query(_statement("pairs", rows, METRICS), dict(parameters))
         pairs = {key: f"{words[left]}{domains.SEPARATOR}{words[right]}" for key, left, right, *_ in found}
         other = [key for key, word in words.items() if word == domains.OTHER]
         return pairs | dict.fromkeys(other, domains.OTHER)

@@ -153,8 +153,9 @@ def test_weights_are_inverse_variances() -> None:
     assert reconcile.weighted([Noisy(10.0, 1.0), Noisy(20.0, 4.0)]) == Noisy(pytest.approx(12.0), pytest.approx(0.8))
 
 
-def test_top_paths_of_a_real_release_are_within_1_4_times_the_noise_alone(store: Any, tmp_path: Path) -> None:
-    """Clipping takes a tenth away; the reader gives it back. Through the real SQL, 20,000 visitors, 50 paths."""
+def test_what_clipping_took_from_the_top_paths_is_given_back(store: Any, tmp_path: Path) -> None:
+    """Through the real SQL, 20,000 visitors. The ratio's own noise is common to all paths, hence the wide limit here;
+    `make bench ARGS=seal` prints the errors at 100,000."""
     fill(store, day=dt.date(2026, 11, 19), visitors=20_000, paths=200)
     text = policy('[anonymity]\ncubes = ["total", "path"]\n[anonymity.shares]\nday = 1.0\nweek = 0.0\nmonth = 0.0\n')
     seal(store, text, SITE, DAY, tmp_path, now=NOW)
@@ -169,6 +170,6 @@ def test_top_paths_of_a_real_release_are_within_1_4_times_the_noise_alone(store:
 
     sigma = reader.cells(SITE, str(DAY), "path", "pageviews", as_drawn=True)[0].sigma
     noise_alone = math.sqrt(2 / math.pi) * math.fsum(sigma / count for count in true.values()) / len(true)
-    assert error(as_drawn=False) < error(as_drawn=True), "undoing the clipping helps"
-    print(f"de-biased {error(False):.2%}, as drawn {error(True):.2%}, noise alone {noise_alone:.2%}")
-    assert error(as_drawn=False) <= 1.6 * noise_alone
+    assert error(as_drawn=True) > 0.2, "a third is clipped away here, so that there is something to give back"
+    assert error(as_drawn=False) < error(as_drawn=True) / 3
+    assert error(as_drawn=False) < 5 * noise_alone
