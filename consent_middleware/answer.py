@@ -83,6 +83,19 @@ class Answer:
         self._services = services
         self._started_ns = time.perf_counter_ns()
 
+    def hint(self, message: Message) -> Message | None:
+        """An early hint without the links to third parties that may not be contacted. None: nothing is left of it."""
+        given = message.get("links") or ()
+        links = list(given)
+        try:
+            kept = self._gate.documents.agreed_hints(links, self._reading)
+        except Exception:
+            self._gate.failed("an early hint could not be read, and was dropped")
+            return None
+        if kept == links:
+            return message if isinstance(given, list | tuple) else {**message, "links": links}
+        return {**message, "links": kept} if kept else None
+
     def start(self, message: Message) -> Message | None:
         """The head of a response, of an accepted WebSocket, or of a denied one. None: it waits for the body."""
         self._status = message.get("status", 101)

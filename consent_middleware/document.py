@@ -79,6 +79,12 @@ class Documents:
         wanted = reading.document and self.active and scope["type"] == "http"
         return self.request(scope, reading) if wanted else None
 
+    def agreed_hints(self, links: list[bytes], reading: Reading) -> list[bytes]:
+        """The links of an early hint that may be followed before the page is there."""
+        allowed = reading.verdict.decision.required if self.friendly else reading.verdict.allowed
+        holder = Holder(self.policy, allowed.__contains__, reading.host.decode("latin-1"), None)
+        return [kept for link in links if (kept := agreed_links(link, holder))]
+
     def request(self, scope: Scope, reading: Reading) -> PageRequest:
         """Read what a page depends on."""
         found = {name.lower(): value for name, value in reading.headers}

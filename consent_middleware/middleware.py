@@ -108,6 +108,11 @@ class ConsentMiddleware:
                 message = head
             elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
                 message = answer.file(message)
+            elif kind == "http.response.early_hint":
+                hint = answer.hint(message)
+                if hint is None:
+                    return _later()
+                message = hint
             if answer.released is not None:
                 head, answer.released = answer.released, None
                 return _in_turn(send, head, message)
