@@ -108,8 +108,10 @@ def test_every_language_has_a_catalogue_or_is_known_to_have_none() -> None:
 
 
 def test_the_languages_are_those_that_were_promised() -> None:
-    of_the_union = set(["bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "ga", "hr", "hu", "it", "lt", "lv", "mt", "nl", "pl", "pt", "ro", "sk", "sl", "sv"])
-    assert set(NAMES) == of_the_union | {"cy", "nb", "is", "uk", "tr", "ar", "he", "ja", "zh"}
+    union = "bg cs da de el en es et fi fr ga hr hu it lt lv mt nl pl pt ro sk sl sv"
+    others = {"cy", "nb", "is", "uk", "tr", "ar", "he", "ja", "zh"}
+    assert " ".join(sorted(set(NAMES) - others)) == union
+    assert others < set(NAMES)
     assert {code for code in NAMES if direction(code) == "rtl"} == {"ar", "he"}
 
 
