@@ -69,14 +69,16 @@ def visits_of(rows: Iterable[Row]) -> list[Visit]:
 
 
 def leaf(filter_: list[Any], value: str) -> bool:
+    """`is` is about what is shown; `contains` and `matches` look into what is stored."""
     operator, _, clauses, *rest = filter_
+    stored = "" if value in EMPTY_SHOWN else value
     if rest and rest[0].get("case_sensitive") is False:
-        value, clauses = value.lower(), [clause.lower() for clause in clauses]
+        value, stored, clauses = value.lower(), stored.lower(), [clause.lower() for clause in clauses]
     word = operator.removesuffix("_not")
     found = {
         "is": lambda: value in clauses,
-        "contains": lambda: any(clause in ("" if value in EMPTY_SHOWN else value) for clause in clauses),
-        "matches": lambda: any(re.search(clause, "" if value in EMPTY_SHOWN else value) for clause in clauses),
+        "contains": lambda: any(clause in stored for clause in clauses),
+        "matches": lambda: any(re.search(clause, stored) for clause in clauses),
     }[word]()
     return bool(found) is not operator.endswith("_not")
 
