@@ -11,11 +11,12 @@ from typing import Any
 
 from analytics.anonymise.bounds import LATTICE_MARGIN, Measurement, Plan
 from analytics.anonymise.cubes import MAX_KEYS
+from analytics.anonymise.sealed import SealError
 
 Cells = dict[str, int]
 
 
-class OverspendError(Exception):
+class OverspendError(SealError):
     """A draw or a seal would spend more than the promise allows."""
 
 

@@ -23,7 +23,7 @@ from analytics.anonymise.signing import Signer
 if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
 
-__all__ = ["AlreadySealedError", "SealError", "TooEarlyError", "due", "late_events", "plan_of", "seal"]
+__all__ = ["AlreadySealedError", "SealError", "TooEarlyError", "due", "due_in", "late_events", "plan_of", "seal"]
 
 
 class TooEarlyError(SealError):
@@ -115,6 +115,14 @@ def due(policy: PrivacyPolicy, site: str, releases_dir: Path, now: dt.datetime, 
                 found.add(period)
         day += dt.timedelta(days=1)
     yield from sorted(found, key=lambda period: (period.end, period.kind))
+
+
+def due_in(store: Engine, policy: PrivacyPolicy, site: str, releases_dir: Path, now: dt.datetime) -> list[Period]:
+    """As `due`, since the first row of the site; nothing where there is none."""
+    ((count, since),) = store.query(
+        "SELECT count(), toDate(min(time)) FROM events WHERE site = {site:String} AND basis = 'consent'", {"site": site}
+    )
+    return list(due(policy, site, releases_dir, now, since)) if count else []
 
 
 def late_events(store: Engine, release: SealedRelease) -> int:

@@ -17,7 +17,7 @@ from analytics.anonymise import release as releasing
 from analytics.anonymise.cubes import CubeError
 from analytics.anonymise.mechanism import OverspendError
 from analytics.anonymise.periods import Period
-from analytics.anonymise.sealed import SealedRelease, SealError
+from analytics.anonymise.sealed import SealedRelease, SealError, releases
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
@@ -27,6 +27,7 @@ from consent_middleware.policy import PolicyError, PrivacyPolicy
 @click.option("--period", "periods", multiple=True, help="day:2026-11-20, week:2026-W47 or month:2026-11; repeatable.")
 @click.option("--due", "all_due", is_flag=True, help="Every period that is ready and has no release yet.")
 @click.option("--dry-run", is_flag=True, help="Show spend, noise and the smallest trustworthy counts; read no rows.")
+@click.option("--late", is_flag=True, help="Count the rows of sealed periods that arrived after their seal.")
 @click.option("--site", help="The site; by default the policy's first host.")
 @click.option(
     "--store", "store_url", envvar="ANALYTICS_STORE", help="A ClickHouse server instead of the embedded engine."
@@ -38,6 +39,7 @@ def release(
     periods: tuple[str, ...],
     all_due: bool,
     dry_run: bool,
+    late: bool,
     site: str | None,
     store_url: str | None,
     policy_path: Path,
@@ -47,9 +49,12 @@ def release(
     try:
         policy = PrivacyPolicy.load(policy_path)
         wanted = [Period.parse(text) for text in periods]
+        name = site or policy.site.site_id
+        if late:
+            _show_late(name, store_url, data_dir, format_)
+            return
         if not wanted and not all_due:
             raise UserError("name a period (--period day:2026-11-20), or --due for all that are ready")
-        name = site or policy.site.site_id
         if dry_run:
             for period in wanted:
                 _show_plan(releasing.plan_of(policy, name, period), format_)
@@ -67,10 +72,22 @@ def _seal(
     releases_dir = data_dir / "releases"
     with open_store(url, data_dir) as store:
         if all_due:
-            since = store.query("SELECT toDate(min(time)) FROM events WHERE site = {site:String}", {"site": site})[0][0]
-            wanted += releasing.due(policy, site, releases_dir, dt.datetime.now(dt.UTC), since)
+            wanted += releasing.due_in(store, policy, site, releases_dir, dt.datetime.now(dt.UTC))
         for period in wanted:
             _show_release(releasing.seal(store, policy, site, period, releases_dir), format_)
+
+
+def _show_late(site: str, url: str | None, data_dir: Path, format_: str) -> None:
+    """For the operator only: an exact count, which no release holds."""
+    from analytics.store import open_store
+
+    with open_store(url, data_dir) as store:
+        for sealed in releases(data_dir / "releases", site):
+            count = releasing.late_events(store, sealed)
+            if format_ == "json":
+                click.echo(json.dumps({"period": str(sealed.period), "late": count}))
+            elif count:
+                click.echo(f"{sealed.period}: {count} rows arrived after the seal and are in no release")
 
 
 def _show_release(sealed: SealedRelease, format_: str) -> None:

@@ -269,6 +269,13 @@ def test_what_is_due_is_every_ended_period_without_a_release(store: Any, tmp_pat
     assert "week:2026-W47" in later
 
 
+def test_nothing_is_due_where_nothing_was_captured(store: Any, tmp_path: Path) -> None:
+    assert releasing.due_in(store, policy(SMALL), SITE, tmp_path / "releases", NOW) == []
+    put(store, [hit(1)])
+    found = releasing.due_in(store, policy(SMALL), SITE, tmp_path / "releases", NOW)
+    assert str(found[0]) == str(DAY)
+
+
 def test_small_sites_release_a_weekly_total_and_monthly_small_cubes_by_configuration_alone() -> None:
     small = policy('[anonymity]\ntier = "small"\n')
     with pytest.raises(ValueError, match="releases nothing by day"):
