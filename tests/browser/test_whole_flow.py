@@ -21,7 +21,8 @@ def row_01() -> Callable[..., None]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.test_row_01_nothing_but_the_necessary_is_stored_before_a_choice  # type: ignore[no-any-return]
+    found: Callable[..., None] = module.test_row_01_nothing_but_the_necessary_is_stored_before_a_choice
+    return found
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
