@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consent_middleware.bounded import BoundedCache
 from consent_middleware.caching import make_private
+from consent_middleware.capture import CLIENT_HINTS
 from consent_middleware.document import Document, Documents
 from consent_middleware.gate import CookieRules, FilteredCookie, deletions, filter_set_cookie
 
@@ -163,6 +164,9 @@ class Answer:
             headers, changes = document.head(self._status, headers)
             if changes:
                 self._document = document
+        if reading.verdict.visitor_id is not None and reading.secure and documents.differ:
+            # Only somebody who agreed to statistics is asked for more about the browser; nobody else sees this page.
+            headers = [*headers, (b"accept-ch", CLIENT_HINTS)]
         if reading.verdict.lapsed and self._status != 304:
             headers = [*headers, *self._gate.deletions(reading.verdict.lapsed, reading.host, reading.secure)]
             has_cookies = True

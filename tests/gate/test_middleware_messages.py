@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from consent_middleware import request_headers
 from consent_middleware.gate import FilteredCookie
@@ -424,6 +425,21 @@ def test_a_worker_that_loses_its_data_folder_serves_the_site_behind_the_gate(tmp
         assert site.cookies == [consent_cookie("marketing") + b"; offer=1"]
 
     run(ask())
+
+
+def test_without_services_the_site_is_served_and_our_own_pages_say_that_they_are_not_available(tmp_path: Path) -> None:
+    """Under an event loop that is not asyncio's there is neither ledger nor spool; the gate needs none of them."""
+
+    async def ask() -> None:
+        site = Seeing()
+        app = wrapped(site, tmp_path)
+        await call(app, request((b"cookie", consent_cookie("marketing") + b"; offer=1; _ga=1")))
+        assert site.scope["consent"].allows("marketing")
+        assert site.cookies == [consent_cookie("marketing") + b"; offer=1"]
+        (head, _) = await call(app, request(path="/_consent/"))
+        assert head["status"] == 503
+
+    trio.run(ask)
 
 
 def test_the_page_view_is_written_before_the_last_part_of_the_body_leaves(tmp_path: Path, run: Run) -> None:

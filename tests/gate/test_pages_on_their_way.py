@@ -176,6 +176,18 @@ def test_showing_once_works_for_a_click_on_this_site_and_for_nothing_else(tmp_pa
     assert asyncio.run(ask()) == [True, False, False]
 
 
+def test_client_hints_are_asked_for_after_consent_only(tmp_path: Path) -> None:
+    async def ask() -> list[bool]:
+        app = wrapped(answering(HTML, body=BODY), tmp_path, POLICY)
+        visitor = b"; __Host-visitor=" + b"v" * 22
+        cookies = [b"x=1" + visitor, consent_cookie("marketing", of=POLICY) + visitor]
+        cookies.append(consent_cookie("analytics", of=POLICY) + visitor)
+        heads = [(await call(app, request(ACCEPT, (b"cookie", cookie))))[0] for cookie in cookies]
+        return [bool(values(head, b"accept-ch")) for head in heads]
+
+    assert asyncio.run(ask()) == [False, False, True]
+
+
 def test_a_page_that_can_not_be_rewritten_passes_as_it_was(tmp_path: Path) -> None:
     """A body that is no bytes makes our own code fail in the middle of a page."""
 
