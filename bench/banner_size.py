@@ -64,7 +64,6 @@ def sizes(console: Console) -> bool:
             table.add_row(name, f"not measured: no {missing[0]}", "", "", "")
             continue
         bodies = [path.read_bytes() for path in found]
-        number = _version(folder)
         table.add_row(
             name,
             version,

@@ -12,7 +12,7 @@ COMMANDS = {
     "load": ("analytics.cli.load:load", "Load spooled segments into the store."),
     "import": ("analytics.cli.imports:import_", "Import an access log or another tool's export."),
     "report": ("analytics.cli.report:report", "Print an aggregated report."),
-    "release": ("analytics.cli.release:release", "Seal a period into an anonymous release, or show what it would cost."),
+    "release": ("analytics.cli.release:release", "Seal a period into an anonymous release, or show its cost."),
     "verify": ("analytics.cli.verify:verify", "Check sealed releases: file, signature, chain, budget."),
     "share": ("analytics.cli.share:share", "Hand sealed releases to a named recipient."),
     "erase": ("analytics.cli.erase:erase", "Erase a visitor's rows, and show that they are gone."),
