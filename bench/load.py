@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def _plain(row: Captured) -> list[Any]:
-    first = [row.site, row.time / 1000, row.kind, row.path]
+    first = [row.site, row.time, row.kind, row.path]
     return [*first, row.referrer, row.status, row.bytes, row.country, row.visitor]
 
 

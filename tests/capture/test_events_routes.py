@@ -205,3 +205,19 @@ def test_too_many_events_are_refused_with_a_time_to_come_back(tmp_path: Path) ->
             assert answers[-1] == 429
 
     run(test)
+
+
+def test_client_hints_are_asked_for_after_consent_only_and_refine_what_the_user_agent_hides(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with site(tmp_path) as client:
+            client.base_url = "https://example.org"
+            client.headers["origin"] = "https://example.org"
+            assert "accept-ch" not in (await client.get("/")).headers
+            await accept(client)
+            assert "Sec-CH-UA-Platform-Version" in (await client.get("/")).headers["accept-ch"]
+            await client.get(
+                "/hinted", headers={"sec-ch-ua-platform": '"Windows"', "sec-ch-ua-platform-version": '"15.0.0"'}
+            )
+            assert '"15.0.0"' in next(row for row in rows(tmp_path, "view") if row.path == "/hinted").hints
+
+    run(test)
