@@ -32,7 +32,7 @@ INSERT INTO events (site, time, kind, name, host, path, source, channel, country
                     loaded)
 SELECT 'site.example',
        fromUnixTimestamp64Milli(toInt64(1793491200000) +
-           toInt64(intDiv(number, 5) * 259 % 2592000000 + number % 5 * 45000)),
+           toInt64(intDiv(number, 5) * {step:UInt64} % 2592000000 + number % 5 * 45000)),
        'view', 'pageview', 'site.example',
        concat('/page/', toString(toUInt32(floor(4000 * pow((cityHash64(number) % 1000003) / 1000003, 4))))),
        ['', '', 'Google', 'Bing', 'news.example', 'ChatGPT'][1 + cityHash64(intDiv(number, 5)) % 6], '',
@@ -82,7 +82,9 @@ def fill(store: Store, rows: int) -> float:
     started = time.perf_counter()
     step = 1_000_000
     for start in range(0, rows, step):
-        store.command(FILL, {"from": start, "rows": min(step, rows - start)}, max_threads=1)
+        store.command(
+            FILL, {"from": start, "rows": min(step, rows - start), "step": 12_960_000_000 // rows}, max_threads=1
+        )
     return time.perf_counter() - started
 
 
@@ -123,7 +125,7 @@ def crowd(reporting: Reporting, store: Store, analysts: int = 20) -> Table:
     )
 
     def insert() -> None:
-        store.command(FILL, {"from": ROWS, "rows": 10_000}, max_threads=1)
+        store.command(FILL, {"from": ROWS, "rows": 10_000, "step": 259}, max_threads=1)
 
     alone = [timed(insert) for _ in range(5)]
     beside: list[float] = []

@@ -27,7 +27,7 @@ from analytics.reports.words import PROPERTY_PREFIX
 
 Shape = Literal["rows", "attributed", "visits"]
 
-LEADING_FIELDS = ("time", "name = 'pageview'", "name != 'engagement'", "name")
+LEADING_FIELDS = ("time", "name = 'pageview'", "name != 'engagement'")
 
 
 class Parameters:
