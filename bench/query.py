@@ -18,10 +18,11 @@ from rich.table import Table
 
 from analytics.reports.answer import parameter
 from analytics.reports.daterange import of_days
+from analytics.reports.errors import QueryTimeout
 from analytics.reports.planner import scope_parameters
 from analytics.reports.query import parse_object
 from analytics.reports.reporting import Pool, Reporting
-from analytics.store import Store, open_store
+from analytics.store import Store, StoreError, open_store
 
 ROWS = int(os.environ.get("BENCH_ROWS", "50000000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
@@ -108,9 +109,13 @@ def panels(reporting: Reporting, store: Store) -> Table:
     for name, (query, sql) in PANELS.items():
         asked = parse_object({"site_id": "site.example", "date_range": [FIRST.isoformat(), LAST.isoformat()], **query})
         ours, bare = [], []
-        for _ in range(ROUNDS):
-            bare.append(timed(lambda sql=sql: store.query(sql, given)))  # type: ignore[misc]  # bound per round
-            ours.append(timed(lambda asked=asked: reporting.ask(asked)))  # type: ignore[misc]  # bound per round
+        try:
+            for _ in range(ROUNDS):
+                bare.append(timed(lambda sql=sql: store.query(sql, given)))  # type: ignore[misc]  # bound per round
+                ours.append(timed(lambda asked=asked: reporting.ask(asked)))  # type: ignore[misc]  # bound per round
+        except (QueryTimeout, StoreError) as error:  # a machine that is too small or too busy: say so, go on
+            table.add_row(name, *["–"] * 5, f"stopped: {type(error).__name__}")
+            continue
         ratio = statistics.median(ours) / statistics.median(bare)
         met = "met" if p95(ours) < 300 and ratio <= 1.3 else "missed"
         numbers = [statistics.median(ours), p95(ours), statistics.median(bare), p95(bare)]
