@@ -58,7 +58,6 @@ UNTRANSLATED = frozenset(
         "fi",
         "fr",
         "ga",
-        "he",
         "hr",
         "hu",
         "is",
