@@ -57,7 +57,6 @@ UNTRANSLATED = frozenset(
         "et",
         "fi",
         "fr",
-        "ga",
         "hr",
         "hu",
         "is",
