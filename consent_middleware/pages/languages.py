@@ -72,7 +72,6 @@ UNTRANSLATED = frozenset(
         "ro",
         "sk",
         "sl",
-        "sv",
         "tr",
         "uk",
         "zh",
