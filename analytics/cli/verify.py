@@ -32,5 +32,6 @@ def verify(releases_dir: Path | None, keys: tuple[str, ...], data_dir: Path, for
     else:
         for problem in problems:
             click.echo(problem)
-        click.echo(f"{count} releases, {len(problems)} problems" if problems else f"{count} releases: all as sealed")
+        releases = f"{count} release" + "s" * (count != 1)
+        click.echo(f"{releases}, {len(problems)} problems" if problems else f"{releases}: all as sealed")
     return 1 if problems else 0

@@ -34,10 +34,13 @@ def main() -> int:
             chain = Chain(processes, chosen.folder, console)
             agreed = chain.run(chosen.lines)
             console.print(f"\nTold in {time.monotonic() - started:.0f} s.")
-            if agreed and not chosen.once:
+            if agreed:
                 chain.show_addresses()
-                console.print("Ctrl-C ends it.")
-                threading.Event().wait()
+                if chosen.once:
+                    console.print("Both are up, and end now because of --once; without it they stay until Ctrl-C.")
+                else:
+                    console.print("Ctrl-C ends it.")
+                    threading.Event().wait()
             return 0 if agreed else 1
     except KeyboardInterrupt:
         console.print("\nStopped.")
