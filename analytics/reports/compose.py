@@ -56,7 +56,10 @@ def compose(
         answer = ask({**common, "metrics": metrics, "dimensions": dimensions, "pagination": {"limit": rows}})
         meta = answer["meta"]
         period = " to ".join(dict.fromkeys(instant[:10] for instant in answer["query"]["date_range"]))
-        found.append(Section(name, title, dimensions, metrics, answer["results"], meta.get("suppressed_rows", 0)))
+        # Rows without a key alone make a line of zeros, which tells nobody anything; a day of zeros does.
+        keep = name == "trend" or not dimensions
+        lines = [line for line in answer["results"] if keep or any(line["metrics"])]
+        found.append(Section(name, title, dimensions, metrics, lines, meta.get("suppressed_rows", 0)))
     return Report(site, period, lane, found, _notes(meta, found, lane))
 
 
