@@ -48,7 +48,6 @@ NAMES = {
 UNTRANSLATED = frozenset(
     {
         "bg",
-        "cs",
         "cy",
         "da",
         "de",
