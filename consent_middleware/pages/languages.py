@@ -51,7 +51,6 @@ UNTRANSLATED = frozenset(
         "cy",
         "da",
         "de",
-        "el",
         "es",
         "et",
         "fi",
