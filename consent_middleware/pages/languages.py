@@ -50,7 +50,6 @@ UNTRANSLATED = frozenset(
         "bg",
         "cy",
         "da",
-        "de",
         "es",
         "et",
         "fi",
