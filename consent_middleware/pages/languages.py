@@ -53,7 +53,6 @@ UNTRANSLATED = frozenset(
         "es",
         "et",
         "fi",
-        "fr",
         "hr",
         "hu",
         "is",
