@@ -48,7 +48,6 @@ NAMES = {
 UNTRANSLATED = frozenset(
     {
         "bg",
-        "cy",
         "da",
         "es",
         "et",
