@@ -48,7 +48,6 @@ NAMES = {
 UNTRANSLATED = frozenset(
     {
         "bg",
-        "da",
         "es",
         "et",
         "fi",
