@@ -59,7 +59,6 @@ UNTRANSLATED = frozenset(
         "lt",
         "lv",
         "mt",
-        "nb",
         "nl",
         "pl",
         "pt",
