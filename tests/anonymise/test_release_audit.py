@@ -137,7 +137,7 @@ def test_a_missing_bound_in_one_cube_is_noticed(worlds: Any, monkeypatch: pytest
     monkeypatch.setattr(raw.RawPeriod, "_parameters", faulty)
     monkeypatch.setattr(raw.RawPeriod, "_bounds", unbounded)
     plan, without, with_one = worlds()
-    _, _, out, inside = membership(plan, without, with_one, 60)
+    _, _, out, inside = membership(plan, without, with_one, 200)
     assert curve.epsilon_of(mu_low(out, inside), plan.promise.delta) > plan.promise.epsilon
 
 

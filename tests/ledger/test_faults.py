@@ -89,12 +89,13 @@ async def rounds_of_killing(folder: Path, url: str | None, rounds: int) -> int:
 
 
 async def test_killed_workers_leave_no_cookie_without_a_record(tmp_path: Path) -> None:
-    assert await rounds_of_killing(tmp_path, None, 10) > 1000
+    # Enough to have been killed in the middle of something; how many it is says how busy the machine is.
+    assert await rounds_of_killing(tmp_path, None, 10) > 100
 
 
 @pytest.mark.postgres
 async def test_killed_workers_leave_no_cookie_without_a_record_on_postgresql(tmp_path: Path, postgres: str) -> None:
-    assert await rounds_of_killing(tmp_path, postgres, 2) > 100
+    assert await rounds_of_killing(tmp_path, postgres, 2) > 10
 
 
 @pytest.mark.audit
