@@ -52,7 +52,6 @@ UNTRANSLATED = frozenset(
         "et",
         "fi",
         "hr",
-        "hu",
         "is",
         "it",
         "ja",
