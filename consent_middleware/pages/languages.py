@@ -50,7 +50,6 @@ UNTRANSLATED = frozenset(
         "es",
         "et",
         "fi",
-        "hr",
         "is",
         "it",
         "ja",
