@@ -49,7 +49,6 @@ UNTRANSLATED = frozenset(
     {
         "es",
         "et",
-        "fi",
         "is",
         "it",
         "ja",
