@@ -49,7 +49,6 @@ UNTRANSLATED = frozenset(
     {
         "es",
         "et",
-        "is",
         "it",
         "ja",
         "lt",
