@@ -48,7 +48,6 @@ NAMES = {
 UNTRANSLATED = frozenset(
     {
         "et",
-        "it",
         "ja",
         "lt",
         "lv",
