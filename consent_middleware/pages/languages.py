@@ -52,7 +52,6 @@ UNTRANSLATED = frozenset(
         "lt",
         "lv",
         "mt",
-        "nl",
         "pl",
         "pt",
         "ro",
