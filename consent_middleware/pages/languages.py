@@ -48,7 +48,6 @@ NAMES = {
 UNTRANSLATED = frozenset(
     {
         "et",
-        "ja",
         "lt",
         "lv",
         "mt",
