@@ -26,13 +26,10 @@ STATISTICS_REGIMES = frozenset({"uk-statistics", "fr-audience"})
 
 
 def head(services: Services, *, nonce: str | None = None) -> bytes:
-    """The two tags that belong before `</head>`: style, and the script that only spares reloads."""
+    """The tag that belongs before `</head>`: the script that only spares reloads. Nothing here holds back a paint."""
     prefix = services.policy.site.prefix
     mark = f' nonce="{escape(nonce)}"' if nonce else ""
-    return (
-        f'<link rel="stylesheet" href="{prefix}/{hashed_name("banner.css")}"{mark}>'
-        f'<script defer src="{prefix}/{hashed_name("banner.js")}"{mark}></script>'
-    ).encode()
+    return f'<script defer src="{prefix}/{hashed_name("banner.js")}"{mark}></script>'.encode()
 
 
 def banner(
@@ -55,7 +52,9 @@ def banner(
     key = ("banner", language, shape, is_news(policy))
     drawn = remembered(policy, key, lambda: fragment(policy, decision, language))
     mark = f' nonce="{escape(nonce)}"' if nonce else ""
-    return drawn.replace(RETURN, escape(return_to)).replace(NONCE, mark).encode()
+    # In the body a style sheet holds back what follows it, the banner, and not the page's own first paint.
+    style = f'<link rel="stylesheet" href="{policy.site.prefix}/{hashed_name("banner.css")}"{mark}>'
+    return (style + drawn.replace(RETURN, escape(return_to)).replace(NONCE, mark)).encode()
 
 
 def fragment(policy: PrivacyPolicy, decision: Decision | None, language: str) -> str:
