@@ -47,7 +47,6 @@ NAMES = {
 # Known by name and by their dates, but without a catalogue so far: their readers get English sentences.
 UNTRANSLATED = frozenset(
     {
-        "lv",
         "mt",
         "pl",
         "pt",
