@@ -48,7 +48,6 @@ NAMES = {
 UNTRANSLATED = frozenset(
     {
         "mt",
-        "pl",
         "pt",
         "ro",
         "sk",
