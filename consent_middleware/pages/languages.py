@@ -54,7 +54,6 @@ UNTRANSLATED = frozenset(
         "sl",
         "tr",
         "uk",
-        "zh",
     }
 )
 RIGHT_TO_LEFT = frozenset({"ar", "he"})
