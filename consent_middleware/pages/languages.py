@@ -48,7 +48,6 @@ NAMES = {
 UNTRANSLATED = frozenset(
     {
         "mt",
-        "pt",
         "ro",
         "sk",
         "sl",
