@@ -51,7 +51,6 @@ UNTRANSLATED = frozenset(
         "ro",
         "sk",
         "sl",
-        "tr",
         "uk",
     }
 )
