@@ -33,7 +33,8 @@ def package(name: str, version: str) -> Path | None:
         archive = CACHE / done.stdout.split()[-1]
         unpacking = folder.with_suffix(".new")
         with tarfile.open(archive) as tar:
-            tar.extractall(unpacking, filter="data")
+            # `filter` came with Python 3.11.4; an older interpreter takes the archive as it is.
+            tar.extractall(unpacking, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
         archive.unlink()
         unpacking.rename(folder)
     return folder

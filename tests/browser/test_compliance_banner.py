@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.helping import OWN_COOKIES, choose, cookie_names, eventually
+from tests.browser.helping import OWN_COOKIES, choose, cookie_names, eventually, settle
 
 LAYERS = ("/", "/_consent/")
 SEEN_KEYS = "[...Object.keys(localStorage), ...Object.keys(sessionStorage)]"
@@ -193,6 +193,7 @@ def test_row_13_withdrawing_takes_no_more_clicks_than_giving(site: Any, page: An
     page.goto(site.url + "/articles")
     page.locator(".consent-withdraw:visible").click()  # one click
     eventually(lambda: not cookie_names(page.context) & {"lg_stats", "lg_reading", "visitor", "_echo_fp"})
+    settle(page)
     state = page.request.get(site.url + "/_consent/state").json()
     assert state["decided"]
     assert not any(given for purpose, given in state["purposes"].items() if purpose != "necessary")

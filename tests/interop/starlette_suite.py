@@ -55,7 +55,8 @@ def fetch_suite(folder: Path) -> Path:
     if not archives:
         raise Unavailable(f"{wanted} could not be fetched: {done.stderr.strip()[-300:]}")
     with tarfile.open(archives[0]) as archive:
-        archive.extractall(folder, filter="data")
+        # `filter` came with Python 3.11.4; an older interpreter takes the archive as it is.
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     unpacked = archives[0].with_name(archives[0].name.removesuffix(".tar.gz"))
     shutil.rmtree(unpacked / "starlette")
     return unpacked
