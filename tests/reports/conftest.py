@@ -12,6 +12,7 @@ import pytest
 
 from analytics.reports.reporting import Pool, Reporting
 from analytics.store import Store, open_store
+from tests.store.sample import keep_for_ever
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 Row = dict[str, Any]
@@ -31,6 +32,7 @@ def insert(store: Store, rows: list[Row]) -> None:
 @pytest.fixture(scope="module")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with open_store(None, tmp_path_factory.mktemp("store")) as store:
+        keep_for_ever(store)
         yield store
 
 

@@ -81,3 +81,8 @@ def fill(
         },
         max_partitions_per_insert_block=0,
     )
+
+
+def keep_for_ever(store: Store) -> None:
+    """Take the table's own retention away: rows of a fixed date must not expire while the calendar goes on."""
+    store.command(f"ALTER TABLE {store.local('events')} REMOVE TTL")
