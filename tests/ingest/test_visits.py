@@ -15,6 +15,7 @@ from analytics.ingest.loader import load_pending
 from analytics.store import Store, open_store
 from analytics.visits import VISIT_COLUMNS, visits_sql
 from tests.ingest.rows import POLICY, row, spool_rows
+from tests.store.sample import keep_for_ever
 
 START = dt.datetime(2026, 11, 20, 23, 50, tzinfo=dt.UTC)
 RANGE = {"site": "example.org", "from": dt.datetime(2026, 11, 20), "to": dt.datetime(2026, 11, 23)}
@@ -25,6 +26,7 @@ GAP = 1800
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Path]]:
     data_dir = tmp_path_factory.mktemp("visits")
     with open_store(None, data_dir) as store:
+        keep_for_ever(store)
         yield store, data_dir
 
 
