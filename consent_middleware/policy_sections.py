@@ -211,7 +211,11 @@ class Recipient(Section, frozen=True, kw_only=True):
     schedule: Literal["", "daily", "weekly", "monthly"] = ""
     regimes: tuple[Regime, ...] = ()
     allow_private: bool = False  # deliver to a private or loopback address too
-    ca_file: str = ""  # an own certificate authority for https; empty: the system's
+    ca_file: str = ""  # an own certificate authority for https and s3; empty: the system's
+    endpoint: str = ""  # of s3: the https address of the service; empty: Amazon's
+    region: str = ""  # of s3
+    host_key: str = ""  # of sftp: the server's public key, "ssh-ed25519 AAAA..."; empty: $SFTP_KNOWN_HOSTS
+    secrets_file: str = ""  # a TOML file, mode 0600, with the keys of this recipient's door; empty: the environment
 
 
 class Revision(Section, frozen=True, kw_only=True):

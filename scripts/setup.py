@@ -28,6 +28,7 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], str]] = {
         "browser tests are skipped, and the demo visits with a plain HTTP client",
     ),
     "postgresql": (("/usr/lib/postgresql",), "tests of the PostgreSQL ledger are skipped"),
+    "openssh-server": (("/usr/sbin/sshd",), "tests of deliveries to an SFTP server are skipped"),
     "goaccess": ((), "the import benchmark runs without its peer"),
     "wrk": ((), "the throughput benchmark is skipped"),
 }
@@ -97,6 +98,8 @@ def programs(names: list[str]) -> int:
         say(f"Installing with apt-get: {', '.join(missing)}")
         if "postgresql" in missing:
             keep_quiet_about_clusters()
+        if "openssh-server" in missing:
+            keep_from_listening()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], env=noninteractive, **quiet)
@@ -120,6 +123,19 @@ def keep_quiet_about_clusters() -> None:
     if not settings.exists():
         settings.parent.mkdir(parents=True, exist_ok=True)
         settings.write_text("create_main_cluster = false\nstart_conf = manual\n")
+
+
+def keep_from_listening() -> None:
+    """Nobody asked for a login server: Debian would start one now and at every boot. Tests start their own."""
+    unit = Path("/etc/systemd/system/ssh.service")
+    if not unit.is_symlink() and not unit.exists():
+        unit.parent.mkdir(parents=True, exist_ok=True)
+        unit.symlink_to("/dev/null")
+        say("The tests need OpenSSH's program only: its service stays off (`systemctl unmask ssh` allows it)")
+    invoked = Path("/usr/sbin/policy-rc.d")  # asked by packages on machines without systemd
+    if not invoked.exists():
+        invoked.write_text('#!/bin/sh\ncase "$1" in ssh) exit 101;; esac\nexit 0\n')
+        invoked.chmod(0o755)
 
 
 if __name__ == "__main__":

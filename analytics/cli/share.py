@@ -13,7 +13,7 @@ from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import SealError
 from analytics.anonymise.signing import Signer
 from analytics.share import sharing
-from analytics.share.outbox import Outbox
+from analytics.share.outbox import Outbox, OutboxBusy
 from analytics.share.recipients import ShareRefused
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
@@ -60,6 +60,10 @@ def share(
                 _say(format_, recipient=letter.recipient, period=letter.period, state=letter.state,
                      attempts=letter.attempts, next_at=letter.next_at, told=letter.told)  # fmt: skip
             return 0
+        try:
+            outbox.deliver_alone()
+        except OutboxBusy as error:
+            raise UserError(str(error)) from None
         if retry:
             outbox.revive()
         return _share(

@@ -1,8 +1,10 @@
-"""Bringing a package to its recipient: a folder, an HTTPS server, or a mailbox. Every door is idempotent."""
+"""Bringing a package to its recipient: a folder, an HTTPS server, a mailbox, a bucket, or an SFTP server.
+
+Every door is idempotent: the same package brought twice is there once. `bucket` and `sftp` need extras.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import shutil
@@ -12,38 +14,18 @@ import ssl
 import time
 from collections.abc import Mapping
 from email.message import EmailMessage
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
 from analytics.anonymise.signing import Signer
-from analytics.share import formats, guard, signatures
+from analytics.share import bucket, formats, guard, sftp, signatures
+from analytics.share.parcel import DeliveryFailed, Parcel, parcel_key, shown
+
+__all__ = ["AGAIN", "DeliveryFailed", "Parcel", "deliver", "parcel_key", "shown"]
 
 TIMEOUT = 60.0
 MAX_MAIL_BYTES = 20_000_000
+SMTP = {"smtp_url": "SMTP_URL", "smtp_from": "SMTP_FROM"}
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class DeliveryFailed(Exception):
-    """Not delivered; `temporary`: the same package may be sent again later."""
-
-    def __init__(self, message: str, *, temporary: bool) -> None:
-        super().__init__(message)
-        self.temporary = temporary
-
-
-class Parcel(msgspec.Struct, frozen=True, kw_only=True):
-    """One package for one recipient; `key` is the same for the same content and recipient."""
-
-    key: str
-    where: str
-    site: str
-    stem: str
-    files: dict[str, bytes]
-    base: Path  # relative folders are beside the policy file
-    allow_private: bool = False
-    ca_file: str = ""
 
 
 def deliver(parcel: Parcel, signer: Signer, environment: Mapping[str, str] = os.environ) -> str:
@@ -55,9 +37,15 @@ def deliver(parcel: Parcel, signer: Signer, environment: Mapping[str, str] = os.
         return _to_server(parcel, signer)
     if scheme == "mailto":
         return _to_mailbox(parcel, environment)
+    if scheme == "s3":
+        return bucket.deliver(parcel, environment)
+    if scheme == "sftp":
+        return sftp.deliver(parcel, environment)
     if scheme == "http":
-        raise DeliveryFailed(f"{_shown(parcel.where)}: releases travel by https only", temporary=False)
-    raise DeliveryFailed(f'"{scheme}:" is not a way to deliver (a folder, https:, mailto:)', temporary=False)
+        raise DeliveryFailed(f"{shown(parcel.where)}: releases travel by https only", temporary=False)
+    raise DeliveryFailed(
+        f'"{scheme}:" is not a way to deliver (a folder, https:, mailto:, s3:, sftp:)', temporary=False
+    )
 
 
 def _to_folder(parcel: Parcel) -> str:
@@ -115,11 +103,11 @@ def _to_server(parcel: Parcel, signer: Signer) -> str:
     parts = urlsplit(parcel.where)
     host, port = parts.hostname or "", parts.port or 443
     if not host or parts.username or parts.fragment:
-        raise DeliveryFailed(f"{_shown(parcel.where)}: not a plain https address", temporary=False)
+        raise DeliveryFailed(f"{shown(parcel.where)}: not a plain https address", temporary=False)
     try:
         addresses = guard.resolve(host, port, allow_private=parcel.allow_private)
     except guard.AddressRefused as error:
-        raise DeliveryFailed(str(error), temporary="resolved" in str(error)) from None
+        raise DeliveryFailed(str(error), temporary=error.temporary) from None
     body = formats.archive(parcel.files)
     headers = {
         "host": parts.netloc,
@@ -130,7 +118,7 @@ def _to_server(parcel: Parcel, signer: Signer) -> str:
         "user-agent": "consent-middleware",
     }
     headers |= signatures.sign(signer, "POST", parcel.where, headers, int(time.time()))
-    context = ssl.create_default_context(cafile=parcel.ca_file or None)
+    context = ssl.create_default_context(cafile=parcel.ca_path)
     connection = _PinnedConnection(host, port, addresses, context)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
@@ -155,7 +143,8 @@ def _to_server(parcel: Parcel, signer: Signer) -> str:
 def _to_mailbox(parcel: Parcel, environment: Mapping[str, str]) -> str:
     """One message with one attachment; the server is named by SMTP_URL (smtps:// or smtp:// with STARTTLS)."""
     address = unquote(urlsplit(parcel.where).path)
-    url = urlsplit(environment.get("SMTP_URL", ""))
+    secrets = parcel.secrets(environment, SMTP)
+    url = urlsplit(secrets.get("smtp_url", ""))
     if url.scheme not in ("smtp", "smtps") or not url.hostname:
         raise DeliveryFailed("e-mail needs SMTP_URL=smtps://user:password@host:465 in the environment", temporary=False)
     if any(character in address for character in "\r\n,") or "@" not in address:
@@ -164,13 +153,13 @@ def _to_mailbox(parcel: Parcel, environment: Mapping[str, str]) -> str:
     if len(body) > MAX_MAIL_BYTES:
         raise DeliveryFailed(f"{len(body)} bytes are too many for an e-mail", temporary=False)
     message = EmailMessage()
-    message["From"] = environment.get("SMTP_FROM") or f"statistics@{parcel.site}"
+    message["From"] = secrets.get("smtp_from") or f"statistics@{parcel.site}"
     message["To"] = address
     message["Subject"] = f"Statistics of {parcel.site}: {parcel.stem}"
     message["Message-ID"] = f"<{parcel.key[:32]}@{parcel.site}>"  # the same package is the same message
     message.set_content("Aggregated, anonymous statistics. The manifest inside says what they promise.\n")
     message.add_attachment(body, maintype="application", subtype="zip", filename=f"{parcel.site}-{parcel.stem}.zip")
-    context = ssl.create_default_context(cafile=parcel.ca_file or None)
+    context = ssl.create_default_context(cafile=parcel.ca_path)
     try:
         with _mail_server(url.scheme, url.hostname, url.port, context) as server:
             if url.username:
@@ -190,18 +179,3 @@ def _mail_server(scheme: str, host: str, port: int | None, context: ssl.SSLConte
     server = smtplib.SMTP(host, port or 587, timeout=TIMEOUT)
     server.starttls(context=context)
     return server
-
-
-def _shown(where: str) -> str:
-    """An address without what may be secret in it."""
-    parts = urlsplit(where)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.netloc else where
-
-
-def shown(where: str) -> str:
-    """For logs: scheme, host and path; neither user, password nor query."""
-    return _shown(where)
-
-
-def parcel_key(*parts: str) -> str:
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()

@@ -7,7 +7,11 @@ import socket
 
 
 class AddressRefused(Exception):
-    """The host can't be reached under the rules; the message says why."""
+    """The host can't be reached under the rules; the message says why. `temporary`: its name had no answer today."""
+
+    def __init__(self, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary
 
 
 def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
@@ -18,7 +22,7 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise AddressRefused(f"{host}: can't be resolved ({error.strerror or error})") from None
+        raise AddressRefused(f"{host}: can't be resolved ({error.strerror or error})", temporary=True) from None
     addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
     for address in addresses:
         if not allow_private and not is_public(address):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
+import os
 import sqlite3
 from pathlib import Path
 
@@ -17,6 +19,10 @@ CREATE TABLE IF NOT EXISTS letters (
     attempts INTEGER NOT NULL DEFAULT 0, next_at TEXT NOT NULL DEFAULT '', told TEXT NOT NULL DEFAULT ''
 ) STRICT
 """
+
+
+class OutboxBusy(Exception):
+    """Another run is delivering; it does what this one would have done."""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -35,12 +41,27 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._lock = -1
         self._database = sqlite3.connect(folder / "outbox.sqlite3", isolation_level=None, timeout=30)
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute(_SCHEMA)
 
     def close(self) -> None:
         self._database.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def deliver_alone(self) -> None:
+        """Until this outbox is closed, no other run delivers; a killed one gives way by itself. Raises OutboxBusy."""
+        lock = os.open(self._folder / "delivering.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise OutboxBusy("another run of share is delivering; it does the same work") from None
+        self._lock = lock
 
     def __enter__(self) -> Outbox:
         return self

@@ -71,7 +71,7 @@ def share(
     """
     recipients.check(recipient, now.date())
     if not recipient.where:
-        raise ShareRefused(f"{recipient.name}: recipient.where is empty: name a folder, https: or mailto:")
+        raise ShareRefused(f"{recipient.name}: recipient.where is empty: name a folder, https:, mailto:, s3: or sftp:")
     cells = recipients.theirs(recipient, release, release.cells(), cubes)
     try:
         files = formats.package(release, cells, recipient.format)
@@ -99,6 +99,10 @@ def share(
         base=policy.path.parent if policy.path else Path(),
         allow_private=recipient.allow_private,
         ca_file=recipient.ca_file,
+        endpoint=recipient.endpoint,
+        region=recipient.region,
+        host_key=recipient.host_key,
+        secrets_file=recipient.secrets_file,
     )
     try:
         told = delivery.deliver(parcel, signer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def policy(data_dir: Path, **recipient: Any) -> PrivacyPolicy:
     return PrivacyPolicy.load(path)
 
 
-def write_sealed_day(tmp_path: Path) -> Path:
-    """A data folder with one sealed day, written as `seal` writes it."""
+def write_sealed_day(tmp_path: Path, pages: int = 0) -> Path:
+    """A data folder with one sealed day, written as `seal` writes it; `pages` makes it as large as a test needs."""
     releases, signer = tmp_path / "releases", Signer.open(tmp_path / "keys")
     text = PrivacyPolicy.parse(BASE)
     plan = plan_of(text, SITE, DAY)
@@ -52,12 +53,15 @@ def write_sealed_day(tmp_path: Path) -> Path:
         Cell(SITE, str(DAY), "source", "=cmd()", "visitors", 500.0, sigma["source", "visitors"]),
         Cell(SITE, str(DAY), "country", "GB", "visitors", -3.25, sigma["country", "visitors"]),
     ]
+    for number in range(pages):
+        page = f"/{hashlib.sha256(b'%d' % number).hexdigest()}"  # nothing that compresses well
+        cells.append(Cell(SITE, str(DAY), "path", page, "visitors", 10.5, sigma["path", "visitors"]))
     parquet = sealed.write_parquet(cells)
     manifest = _manifest(plan, text, parquet, len(cells), 1, sealed.GENESIS, NOW)
     signature = signer.sign(sealed.canonical(manifest))
     envelope = sealed.canonical({"manifest": manifest, "key": signer.public_key, "signature": signature})
     with Budget(releases) as budget:
-        budget.commit(plan, 1, sealed.hashlib.sha256(envelope).hexdigest(), parquet, envelope)
+        budget.commit(plan, 1, hashlib.sha256(envelope).hexdigest(), parquet, envelope)
         finish(budget, releases)
     assert sealed.verify(releases) == []
     return tmp_path
