@@ -165,6 +165,8 @@ def _to_mailbox(parcel: Parcel, environment: Mapping[str, str]) -> str:
             if url.username:
                 server.login(unquote(url.username), unquote(url.password or ""))
             server.send_message(message)
+    except ssl.SSLCertVerificationError as error:
+        raise DeliveryFailed(f"{url.hostname}: certificate refused: {error.verify_message}", temporary=False) from None
     except smtplib.SMTPResponseException as error:
         temporary = 400 <= error.smtp_code < 500
         raise DeliveryFailed(f"{url.hostname}: {error.smtp_code} {error.smtp_error!r}", temporary=temporary) from None

@@ -61,9 +61,11 @@ class CuttingLine:
                         return
                     if self.limit is not None and self._passed + len(data) > self.limit:
                         self.reached.set()
-                        if not self.breaks:
-                            while sender.recv(65_536):
-                                pass
+                        if self.breaks:
+                            sender.close()
+                            server.shutdown(socket.SHUT_WR)  # what has passed does arrive
+                        while (server if self.breaks else sender).recv(65_536):
+                            pass
                         return
                     self._passed += len(data)
                     server.sendall(data)
