@@ -7,11 +7,11 @@ import hashlib
 import io
 import json
 import zipfile
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analytics.anonymise.sealed import COLUMNS, Cell, SealedRelease, write_parquet
+from analytics.share import plausible
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # archives of the same cells have the same bytes
 DESCRIPTIONS = {
@@ -23,28 +23,6 @@ DESCRIPTIONS = {
     "value": "the noisy number as it was drawn: it may be negative",
     "sigma": "standard deviation of its noise; value +- 1.96 sigma is a 95 % interval",
 }
-# Plausible's CSV import: file -> (cube, key column, metric -> column, further columns that stay empty or zero).
-PLAUSIBLE: Mapping[str, tuple[str, str, Mapping[str, str], tuple[str, ...]]] = {
-    "imported_visitors": ("total", "", {"visitors": "visitors", "pageviews": "pageviews", "bounces": "bounces",
-                                        "visits": "visits"}, ("visit_duration",)),
-    "imported_pages": ("path", "page", {"visitors": "visitors", "pageviews": "pageviews"}, ("visits", "hostname")),
-    "imported_entry_pages": ("entry-page", "entry_page", {"visitors": "visitors", "visits": "entrances",
-                                                          "bounces": "bounces"}, ("visit_duration", "pageviews")),
-    "imported_exit_pages": ("exit-page", "exit_page", {"visitors": "visitors", "visits": "exits"},
-                            ("visit_duration", "pageviews", "bounces")),
-    "imported_sources": ("source", "source", {"visitors": "visitors", "visits": "visits", "bounces": "bounces"},
-                         ("visit_duration", "pageviews")),
-    "imported_locations": ("country", "country", {"visitors": "visitors", "visits": "visits"},
-                           ("region", "city", "visit_duration", "bounces", "pageviews")),
-    "imported_devices": ("device", "device", {"visitors": "visitors"},
-                         ("visits", "visit_duration", "bounces", "pageviews")),
-    "imported_browsers": ("browser", "browser", {"visitors": "visitors"},
-                          ("browser_version", "visits", "visit_duration", "bounces", "pageviews")),
-    "imported_operating_systems": ("os", "operating_system", {"visitors": "visitors"},
-                                   ("operating_system_version", "visits", "visit_duration", "bounces", "pageviews")),
-    "imported_custom_events": ("event", "name", {"visitors": "visitors", "events": "events"}, ("link_url", "path")),
-}  # fmt: skip
-TEXTS = {"hostname", "region", "city", "browser_version", "operating_system_version", "link_url", "path"}
 
 
 def package(release: SealedRelease, cells: Sequence[Cell], format_: str, licence: str = "") -> dict[str, bytes]:
@@ -79,15 +57,16 @@ def _data(release: SealedRelease, cells: Sequence[Cell], format_: str) -> dict[s
             return {f"{stem}.parquet": release.path.read_bytes()}  # the sealed file itself
         return {f"{stem}.parquet": write_parquet(cells)}
     if format_ == "csv":
-        return {f"{stem}.csv": _csv(COLUMNS, ([getattr(cell, name) for name in COLUMNS] for cell in cells))}
+        return {f"{stem}.csv": csv_of(COLUMNS, ([getattr(cell, name) for name in COLUMNS] for cell in cells))}
     if format_ == "json":
         return {f"{stem}.json": _json([{name: getattr(cell, name) for name in COLUMNS} for cell in cells])}
     if format_ == "plausible":
-        return _plausible(release, cells)
+        return {name: csv_of(header, rows) for name, header, rows in plausible.tables(release, cells)}
     raise ValueError(f'there is no format "{format_}"')
 
 
-def _csv(header: Sequence[str], rows: Any) -> bytes:
+def csv_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """RFC 4180, in UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
     writer.writerow(header)
@@ -100,40 +79,8 @@ def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _plausible(release: SealedRelease, cells: Sequence[Cell]) -> dict[str, bytes]:
-    """Days only: Plausible's import has one row per date."""
-    if release.period.kind != "day":
-        raise ValueError(f"Plausible's import has one row per day; {release.period} is a {release.period.kind}")
-    day = release.period.first
-    values: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for cell in cells:
-        values[cell.cube][cell.key][cell.metric] = max(0, round(cell.value))
-    files: dict[str, bytes] = {}
-    for name, (cube, key_column, metrics, empty) in PLAUSIBLE.items():
-        if cube not in values:
-            continue
-        header = ["date", *([key_column] if key_column else []), *metrics.values(), *empty]
-        rows = [
-            [
-                day.isoformat(),
-                *([key] if key_column else []),
-                *(found.get(metric, 0) for metric in metrics),
-                *("" if column in TEXTS else 0 for column in empty),
-            ]
-            for key, found in sorted(values[cube].items())
-            if any(found.get(metric, 0) for metric in metrics)
-        ]
-        files[f"{name}_{day:%Y%m%d}_{day:%Y%m%d}.csv"] = _csv(header, rows)
-    return files
-
-
 def _frictionless(release: SealedRelease, data: Mapping[str, bytes], format_: str, licence: str) -> dict[str, Any]:
     """datapackage.json (specs.frictionlessdata.io)."""
-    fields = [
-        {"name": name, "type": "number" if name in ("value", "sigma") else "string", "description": DESCRIPTIONS[name]}
-        for name in COLUMNS
-    ]
-    described = {} if format_ == "plausible" else {"schema": {"fields": fields}}
     return {
         "profile": "data-package",
         "name": f"{release.site}-{release.period.file_stem}".lower(),
@@ -147,11 +94,22 @@ def _frictionless(release: SealedRelease, data: Mapping[str, bytes], format_: st
                 "format": name.rpartition(".")[2],
                 "bytes": len(content),
                 "hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
-                **described,
+                "encoding": "utf-8",
+                "schema": {"fields": _fields(name, content, format_)},
             }
             for name, content in sorted(data.items())
         ],
     }
+
+
+def _fields(name: str, content: bytes, format_: str) -> list[dict[str, str]]:
+    if format_ == "plausible":
+        header = content.partition(b"\r\n")[0].decode().split(",")
+        return [{"name": column, "type": plausible.field_type(column)} for column in header]
+    return [
+        {"name": name, "type": "number" if name in ("value", "sigma") else "string", "description": DESCRIPTIONS[name]}
+        for name in COLUMNS
+    ]
 
 
 def _csvw(name: str, release: SealedRelease) -> dict[str, Any]:
