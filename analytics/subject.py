@@ -17,7 +17,7 @@ from analytics.ingest.progress import Progress, only_loader
 from analytics.ingest.segments import Segment, read_controls, segments
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
-from consent_middleware.rights.desk import remove_old_answers, write_answer
+from consent_middleware.rights.desk import remove_answers_about, remove_old_answers, write_answer
 from consent_middleware.spool import Control
 
 EXPORT_ROWS: Final = 100_000
@@ -87,6 +87,9 @@ def answer(store: Store, data_dir: Path, policy: PrivacyPolicy, controls: Sequen
         result: dict[str, Any] = {"request": control.kind, "answered": dt.datetime.now(dt.UTC)}
         if control.kind == "export":
             result |= export(store, policy, control.visitor)
+            if result["rows"]:
+                # An erasure finds the answer by it. An answer without rows says nothing about anybody.
+                result["visitor"] = str(control.visitor)
         elif control.kind == "erase":
             result["erased_rows"] = removed.get(control.visitor, 0)
         elif control.kind == "correct":
@@ -139,6 +142,7 @@ def erase(store: Store, data_dir: Path, visitors: Sequence[int]) -> dict[int, in
     delete_erased(store)
     _lift(store, visitors)
     quarantine.erase(data_dir, visitors)
+    remove_answers_about(data_dir, visitors)
     for visitor in visitors:
         remember_erasure(data_dir, visitor)
     return {int(visitor): int(count) for visitor, count in counts}

@@ -53,7 +53,7 @@ TRANSLATED = frozenset({"device", "os", "browser", "country", "source"})
 
 
 def tables(release: SealedRelease, cells: Sequence[Cell]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """(file name, header, rows) for each table that the release has a cube for. Raises ValueError for a week or month."""
+    """(file name, header, rows) for each table that the release has a cube for. Raises ValueError: no day."""
     if release.period.kind != "day":
         raise ValueError(f"Plausible's import has one row per day; {release.period} is a {release.period.kind}")
     day = release.period.first

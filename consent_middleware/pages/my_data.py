@@ -20,6 +20,7 @@ from consent_middleware.pages.choice_request import BadChoice, parse_form, read_
 from consent_middleware.pages.rendering import page, page_language
 from consent_middleware.pages.same_site import from_this_site
 from consent_middleware.pages.words import Words, words_for
+from consent_middleware.rights.desk import ANSWER_SECONDS
 from consent_middleware.rights.upkeep import note
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 VERBS: Final[tuple[Kind, ...]] = ("erase", "restrict", "unrestrict", "object", "correct")
 # An answer is asked for once in so many seconds for each visitor; whoever comes back sooner reads the same one.
 FRESH_SECONDS = 600
+# An answer that has not come by then is asked for again: an erasure took it away, or the service was not running.
+ASK_AGAIN_SECONDS = 30
 MAX_CORRECTION = 2000
 MAX_ROWS_SHOWN = 200
 MAX_ASKED = 10_000
@@ -86,13 +89,27 @@ async def _answer(services: Services, visitor: str) -> bytes | None:
     ticket = ticket_for(services, visitor, "export", now)
     if (answer := services.desk.answer(ticket)) is not None:
         return answer
-    asked: dict[str, float] = services.policy.__dict__.setdefault("_asked", {})
-    if ticket not in asked:
+    asked = _asked(services)
+    if now - asked.get(ticket, 0.0) > ASK_AGAIN_SECONDS:
         if len(asked) >= MAX_ASKED:
             asked.clear()
         asked[ticket] = now
         await services.desk.ask("export", visitor_key(visitor), ticket)
     return None
+
+
+def _asked(services: Services) -> dict[str, float]:
+    """When this worker asked for an answer, by its ticket."""
+    asked: dict[str, float] = services.policy.__dict__.setdefault("_asked", {})
+    return asked
+
+
+def _withdraw_answers(services: Services, visitor: str) -> None:
+    """What was prepared for this visitor in the last day is gone at once, whether or not the service is running."""
+    now = time.time()
+    moments = (now - back * FRESH_SECONDS for back in range(ANSWER_SECONDS // FRESH_SECONDS + 1))
+    services.desk.withdraw(ticket_for(services, visitor, "export", moment) for moment in moments)
+    _asked(services).pop(ticket_for(services, visitor, "export", now), None)
 
 
 def _download(form: str, visitor: str | None, answer: bytes | None, t: Words) -> Response:
@@ -206,6 +223,8 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
                     services, request, "message.html", status=503, title=t("My data"), lines=lines, return_to="/"
                 )
         await services.desk.ask(verb, visitor_key(visitor), ticket, text)
+        if verb == "erase":
+            await asyncio.to_thread(_withdraw_answers, services, visitor)
         await asyncio.to_thread(note, services.data_dir, verb, ticket, text)
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"state": "accepted", "request": verb, "reference": ticket[:8]}, 202)

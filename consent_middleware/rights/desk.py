@@ -10,8 +10,11 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from consent_middleware.spool import Kind, Spool
@@ -44,6 +47,11 @@ class Desk:
         answer_path(self._data_dir, ticket)
         await self._spool.control(kind, visitor, ticket, text)
 
+    def withdraw(self, tickets: Iterable[str]) -> None:
+        """Take away answers before their time: their visitor is being erased."""
+        for ticket in tickets:
+            answer_path(self._data_dir, ticket).unlink(missing_ok=True)
+
     def answer(self, ticket: str) -> bytes | None:
         """The answer as JSON, or None while it is being prepared, or when it was taken away after 24 hours."""
         try:
@@ -67,6 +75,34 @@ def write_answer(data_dir: Path, ticket: str, answer: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+class _About(msgspec.Struct):
+    """What of an answer says whom it is about: nothing where it holds no row of anybody."""
+
+    visitor: str = ""
+
+
+def answers_about(data_dir: Path, visitors: Collection[int]) -> Iterable[Path]:
+    """The answers that hold something about one of the visitors; an unreadable one counts as such."""
+    keys = {str(visitor) for visitor in visitors}
+    for path in (Path(data_dir) / "answers").glob("*.json") if keys else ():
+        try:
+            about = msgspec.json.decode(path.read_bytes(), type=_About).visitor
+        except FileNotFoundError:
+            continue
+        except msgspec.DecodeError:
+            about = next(iter(keys))
+        if about in keys:
+            yield path
+
+
+def remove_answers_about(data_dir: Path, visitors: Collection[int]) -> int:
+    """An erasure reaches the answers that wait to be fetched, too; how many were taken away."""
+    found = list(answers_about(data_dir, visitors))
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 def remove_old_answers(data_dir: Path, now: float | None = None) -> int:

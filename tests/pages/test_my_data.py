@@ -101,6 +101,18 @@ def test_each_right_is_a_form_that_is_confirmed_with_a_reference(agreed: TestCli
     assert (told.status_code, told.json()["request"]) == (202, verb)
 
 
+def test_an_erasure_takes_back_the_copy_that_was_prepared(agreed: TestClient, tmp_path: Path) -> None:
+    """At once, in every worker, and also while the analytics service is not running."""
+    agreed.get("/_consent/data")
+    answer(tmp_path, ROWS)
+    assert agreed.get("/_consent/data?format=json").json()["rows"] == ROWS
+    agreed.post("/_consent/data/erase")
+    assert list((tmp_path / "var" / "answers").iterdir()) == []
+    assert agreed.get("/_consent/data?format=json").status_code == 202
+    in_order = sorted(asked(tmp_path), key=lambda record: record["time"])
+    assert [record["kind"] for record in in_order] == ["export", "erase", "export"], "asked anew after it"
+
+
 @pytest.mark.parametrize("verb", ["erase", "restrict", "object", "correct"])
 def test_a_foreign_page_can_ask_for_nothing(agreed: TestClient, tmp_path: Path, verb: str) -> None:
     refused = agreed.post(f"/_consent/data/{verb}", headers={"sec-fetch-site": "cross-site"})

@@ -67,18 +67,23 @@ def test_an_erasure_leaves_no_byte_of_the_visitor_anywhere(tmp_path: Path, plain
     load_pending(plain_store, tmp_path, POLICY)
     quarantine.write(tmp_path, "t", [("reason", row(1, visitor=MARY)), ("reason", row(2, visitor=JOHN))])
     ask(tmp_path, "restrict", MARY, "t-restrict")
+    ask(tmp_path, "export", MARY, "t-export")
+    ask(tmp_path, "export", JOHN, "t-other")
     load_pending(plain_store, tmp_path, POLICY)
     spool_rows(tmp_path, [row(900, visitor=MARY)])
     before = places(tmp_path, MARY)
     assert any(name.startswith("store/") for name in before)
     assert any(name.startswith("spool/") for name in before)
     assert any(name.startswith("quarantine/") for name in before)
+    assert "answers/t-export.json" in before
 
     ask(tmp_path, "erase", MARY, "t-erase")
     load_pending(plain_store, tmp_path, POLICY)
     load_pending(plain_store, tmp_path, POLICY)
 
     assert counted(plain_store) == {JOHN: 100}
+    assert not (tmp_path / "answers" / "t-export.json").exists(), "a copy that waits to be fetched survived"
+    assert (tmp_path / "answers" / "t-other.json").exists()
     assert wait_until_gone(plain_store, tmp_path, MARY) == []
     assert places(tmp_path, JOHN) != []
 
@@ -97,6 +102,15 @@ def test_rows_of_an_erased_visitor_in_an_older_segment_do_not_come_back(tmp_path
     late.close()
     load_pending(plain_store, tmp_path, POLICY)
     assert counted(plain_store) == {MARY: 1}, "what comes after the erasure is a new matter"
+
+
+def test_a_copy_that_is_asked_for_together_with_the_erasure_holds_nothing(tmp_path: Path, plain_store: Store) -> None:
+    spool_rows(tmp_path, [row(i, visitor=MARY) for i in range(5)])
+    ask(tmp_path, "export", MARY, "t-export")
+    ask(tmp_path, "erase", MARY, "t-erase")
+    load_pending(plain_store, tmp_path, POLICY)
+    answer = msgspec.json.decode((tmp_path / "answers" / "t-export.json").read_bytes())
+    assert (answer["held"], answer["rows"], answer.get("visitor")) == (0, [], None)
 
 
 def test_a_restored_backup_is_held_against_the_list_of_erasures(tmp_path: Path, plain_store: Store) -> None:
