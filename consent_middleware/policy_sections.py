@@ -73,6 +73,7 @@ class Site(Section, frozen=True, kw_only=True):
     banner: Literal["bottom", "corner", "centre"] = "bottom"
     control: Literal["floating", "footer", "none"] = "floating"  # the permanent way back to the choices
     texts: dict[str, dict[str, str]] = {}  # language -> {English sentence: the site's own wording}
+    hooks: str = ""  # the site's module with its @rights.provider classes; "none": the site keeps nothing about people
     clear_site_data: bool = False  # on a full withdrawal; takes the necessary storage too
 
     @property
@@ -143,6 +144,8 @@ class Data(Section, frozen=True, kw_only=True):
     retention: Text = ""
     source: Text = ""
     recipients: tuple[str, ...] = ()
+    provider: str = ""  # the @rights.provider of the site that holds it
+    keep_days: Positive | None = None  # its clock: the provider's `expire` is called with the day before which all goes
     statutory: bool = False  # needed for a service or by law
     without_it: Text = ""
 

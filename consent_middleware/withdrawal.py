@@ -47,13 +47,13 @@ async def withdraw(
         reason=reason,
         previous="",
     )
-    visitor = await asyncio.to_thread(_visitor, ledger, history)
+    visitor = await asyncio.to_thread(visitor_of_record, ledger, history)
     erasure = new_erasure(visitor_key(visitor)) if visitor else None
     await ledger.append_all((record,), owed=[(erasure.visitor, erasure.ticket)] if erasure else ())
     return record, erasure
 
 
-def _visitor(ledger: Ledger, history: Sequence[ConsentRecord]) -> str | None:
+def visitor_of_record(ledger: Ledger, history: Sequence[ConsentRecord]) -> str | None:
     """The visitor's id that the record leads to; None for a record of a form, or whose subject was erased."""
     for record in reversed(history):
         subject = ledger.subject_of(record)

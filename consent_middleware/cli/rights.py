@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import getpass
 import json
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,11 +17,16 @@ import click
 from consent_middleware.cli.opening import load_policy, opened_ledger
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
-from consent_middleware.rights import answering
-from consent_middleware.rights.providers import ProviderError, load_hooks
+from consent_middleware.ledger import Ledger
+from consent_middleware.rights.acting import Office, act, stop_marketing
+from consent_middleware.rights.letters import letter
+from consent_middleware.rights.links import RequestLinks
+from consent_middleware.rights.providers import ProviderError, asked_of_the_site
 from consent_middleware.rights.register import Register, RegisterError
-from consent_middleware.rights.request import RIGHTS, Request, Right, Step
+from consent_middleware.rights.reminders import remind
+from consent_middleware.rights.request import OPERATOR, RIGHTS, Request, Right, Step
 from consent_middleware.rights.upkeep import settle
+from consent_middleware.services import ConfigurationError, secrets_from
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -31,15 +37,16 @@ def rights() -> None: ...
 
 def hooks_option(function: F) -> F:
     return click.option(
-        "--hooks", envvar="CONSENT_HOOKS", help="The site's module with its @rights.provider classes ($CONSENT_HOOKS)."
+        "--hooks",
+        envvar="CONSENT_HOOKS",
+        show_default="$CONSENT_HOOKS, or hooks in [site] of the policy file",
+        help='The site\'s module with its @rights.provider classes; "none" where the site keeps nothing about people.',
     )(function)
 
 
 @contextlib.contextmanager
-def _explained(hooks: str | None = None) -> Iterator[None]:
+def _explained() -> Iterator[None]:
     try:
-        if hooks:
-            load_hooks(hooks)
         yield
     except (RegisterError, ProviderError) as error:
         raise UserError(str(error)) from None
@@ -48,7 +55,7 @@ def _explained(hooks: str | None = None) -> Iterator[None]:
 @rights.command("open", help="Note a request, for example one that came by e-mail.")
 @click.option("--right", "right", type=click.Choice(RIGHTS), required=True)
 @click.option("--subject", required=True, help="The person, as the site's tables know them (an address, member:42).")
-@click.option("--identity", default="the operator's word", show_default=True, help="How the person was recognised.")
+@click.option("--identity", default="", help="What you recognised the person by; noted as the operator's word.")
 @click.option("--text", default="", help="What they wrote, in short.")
 @policy_option
 @data_dir_option
@@ -56,15 +63,17 @@ def _explained(hooks: str | None = None) -> Iterator[None]:
 def open_command(
     right: str, subject: str, identity: str, text: str, policy_path: Path, data_dir: Path, hooks: str | None
 ) -> None:
-    with _explained(hooks):
+    with _explained():
         register = Register(data_dir)
-        request = register.open(cast(Right, right), subject, identity=identity, by=_me(), text=text)
+        seen = f"{OPERATOR}: {identity}" if identity else OPERATOR
+        request = register.open(cast(Right, right), subject, identity=seen, by=_me(), text=text)
         click.echo(f"request {request.number}: {right} for {subject}, due {request.due}")
         if right == "marketing-objection":
             # Article 21(3): there is nothing to weigh, so nothing to wait for.
-            _stop_marketing(policy_path, data_dir, subject)
-            register.step(request.number, "answered", by="automatic", text="suppressed at once")
-            click.echo(f"request {request.number}: suppressed at once, for every later import and mailing")
+            with opened_ledger(policy_path, data_dir, writing=True) as ledger:
+                done = stop_marketing(_office(policy_path, data_dir, ledger, hooks), subject)
+            register.step(request.number, "answered", by="automatic", text=done.told)
+            click.echo(f"request {request.number}: {done.told}")
 
 
 @rights.command("list", help="Every request with its state and its deadline.")
@@ -110,70 +119,42 @@ def show_command(number: int, data_dir: Path) -> None:
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The package, for access and portability."
 )
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="For a correction (repeatable).")
+@click.option("--wait", default=20.0, show_default=True, help="Seconds for the analytics service to answer for visits.")
 @policy_option
 @data_dir_option
 @hooks_option
 def answer_command(
-    number: int, output: Path | None, changes: tuple[str, ...], policy_path: Path, data_dir: Path, hooks: str | None
-) -> None:
-    with _explained(hooks):
+    number: int,
+    output: Path | None,
+    changes: tuple[str, ...],
+    wait: float,
+    policy_path: Path,
+    data_dir: Path,
+    hooks: str | None,
+) -> int:
+    with _explained():
         register = Register(data_dir)
         request = register.read(number)
         if request.closed:
             raise RegisterError(f"request {number} was closed on {request.closed.at:%Y-%m-%d}: {request.closed.step}")
-        done = _answer(request, output, changes, policy_path, data_dir)
-        register.step(number, "answered", by=_me(), text=done)
-        click.echo(f"request {number}: {done}")
-
-
-def _answer(request: Request, output: Path | None, changes: tuple[str, ...], policy_path: Path, data_dir: Path) -> str:
-    if request.right in {"access", "portability"}:
-        target = output or Path(f"request-{request.number}.zip")
         with opened_ledger(policy_path, data_dir, writing=True) as ledger:
-            holdings = answering.gather(ledger, request.subject)
-        target.write_bytes(answering.package(load_policy(policy_path), request, holdings))
-        target.chmod(0o600)
-        counted = ", ".join(f"{len(holding.rows)} {holding.place}" for holding in holdings) or "nothing held"
-        return f"{target}: {counted}"
-    if request.right == "erasure":
-        if request.held:
-            raise RegisterError(f"request {request.number} is on hold: {request.held.text}; release it first")
-        done = answering.act("erase", request.subject)
-        with opened_ledger(policy_path, data_dir, writing=True) as ledger:
-            forgotten = sum(ledger.forget(record) for record in ledger.records_of(request.subject).values())
-        return _counted("erased", done) + f"; the proof of {forgotten} consents leads to nobody any more"
-    if request.right == "correction":
-        pairs = [change.partition("=") for change in changes]
-        if not pairs or not all(separator for _, separator, _ in pairs):
-            raise RegisterError("a correction needs what to write: --set FIELD=VALUE")
-        done = {}
-        for field, _, value in pairs:
-            for name, count in answering.act("correct", request.subject, field, value).items():
-                done[name] = None if count is None else (done.get(name) or 0) + count
-        return _counted("corrected", done)
-    if request.right == "restriction":
-        return _counted("restricted", answering.act("restrict", request.subject, True))
-    if request.right in {"objection", "marketing-objection"}:
-        _stop_marketing(policy_path, data_dir, request.subject)
-        return "objection noted; nothing more is sent"
-    return "answered in writing"
+            done = act(_office(policy_path, data_dir, ledger, hooks, wait), request, changes)
+        told = done.told
+        if done.package is not None:
+            target = output or Path(f"request-{number}.zip")
+            _write_private(target, done.package)
+            told = f"{target}: {told}"
+        click.echo(f"request {number}: {told}")
+        if not done.whole:
+            click.echo(f"request {number} stays open, because it was answered in part only", err=True)
+            return 1
+        register.step(number, "answered", by=_me(), text=told)
+    return 0
 
 
-def _counted(verb: str, done: dict[str, int | None]) -> str:
-    reached = ", ".join(f"{count} {name}" for name, count in done.items() if count is not None) or "nothing"
-    unable = ", ".join(name for name, count in done.items() if count is None)
-    return f"{verb}: {reached}" + (f"; by hand: {unable}" if unable else "")
-
-
-def _stop_marketing(policy_path: Path, data_dir: Path, subject: str) -> None:
-    from consent_middleware.suppression import SuppressionList
-
-    answering.act("stop_marketing", subject)
-    with opened_ledger(policy_path, data_dir, writing=True) as ledger:
-        try:
-            asyncio.run(SuppressionList(ledger, load_policy(policy_path)).note(subject, method="operator"))
-        except ValueError as error:
-            raise UserError(str(error)) from None
+def _office(policy_path: Path, data_dir: Path, ledger: Ledger, hooks: str | None, wait: float = 20.0) -> Office:
+    policy = load_policy(policy_path)
+    return Office(policy, data_dir, ledger, asked_of_the_site(policy, hooks), wait)
 
 
 def _step_command(name: str, step: Step, help_: str, *, needs_due: bool = False) -> None:
@@ -197,6 +178,48 @@ _step_command("hold", "held", "Keep what a law or a dispute needs; nothing is er
 _step_command("release", "released", "End a hold.")
 _step_command("refuse", "refused", "Refuse, with the reason; the answer names the authority for complaints.")
 _step_command("refuse-partly", "partly-refused", "Answer in part, with the reason for the rest.")
+
+
+@rights.command(
+    "letter", help="What the person is told about a request as it stands: reason, deadline, where to complain."
+)
+@click.argument("number", type=int)
+@policy_option
+@data_dir_option
+def letter_command(number: int, policy_path: Path, data_dir: Path) -> None:
+    with _explained():
+        click.echo(letter(load_policy(policy_path), Register(data_dir).read(number)), nl=False)
+
+
+@rights.command("remind", help="Give the reminders that are owed: a week before the day, and when it has passed.")
+@policy_option
+@data_dir_option
+def remind_command(policy_path: Path, data_dir: Path) -> int:
+    given = remind(data_dir, load_policy(policy_path))
+    for request, why in given:
+        click.echo(f"request {request.number}: {why}, {request.due}")
+    return 1 if any(why == "overdue" for _, why in given) else 0
+
+
+@rights.command("link", help="A signed link for an e-mail: whoever opens it shows that the address is theirs.")
+@click.option("--right", "right", type=click.Choice(RIGHTS), required=True)
+@click.option("--address", required=True, help="The e-mail address that the request is about.")
+@click.option("--site", required=True, help="Where the site is, for example https://example.org.")
+@click.option("--text", default="", help="What they wrote, in short.")
+@policy_option
+def link_command(right: str, address: str, site: str, text: str, policy_path: Path) -> None:
+    page = f"{site.rstrip('/')}{load_policy(policy_path).site.prefix}/data/confirm"
+    try:
+        links = RequestLinks(secrets_from(None))
+        click.echo(links.link(page, address, right, nonce=secrets.token_urlsafe(16), text=text))
+    except (ConfigurationError, ValueError) as error:
+        raise UserError(str(error)) from None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
 
 
 def _as_dict(request: Request, today: dt.date) -> dict[str, Any]:

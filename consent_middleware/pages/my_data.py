@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from consent_middleware.pages.choice_request import BadChoice, parse_form, read_body
 from consent_middleware.pages.rendering import page, page_language
+from consent_middleware.pages.requests import right_titles
 from consent_middleware.pages.same_site import from_this_site
 from consent_middleware.pages.words import Words, words_for
 from consent_middleware.rights.desk import ANSWER_SECONDS
@@ -74,8 +75,8 @@ async def show(services: Services, request: Request) -> Response:
         rows=[{name: _shown(name, value) for name, value in row.items()} for row in rows[-MAX_ROWS_SHOWN:][::-1]],
         columns=columns_of(rows),
         total=len(rows),
-        done=titles(t).get(done, ""),
-        reference=request.query_params.get("reference", "")[:8] if done in VERBS else "",
+        done=(arrived := {**right_titles(t), **titles(t)}).get(done, ""),
+        reference=request.query_params.get("reference", "")[:8] if done in arrived else "",
         actions=[(verb, titles(t)[verb], explanations(t)[verb]) for verb in VERBS if verb != "unrestrict"],
         lift=titles(t)["unrestrict"],
         max_correction=MAX_CORRECTION,

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from consent_middleware.pages import assets, my_data, policy_page, preferences, receipt
+from consent_middleware.pages import assets, my_data, policy_page, preferences, receipt, requests
 
 if TYPE_CHECKING:
     from consent_middleware.services import Services
@@ -53,6 +53,10 @@ def routes(services: Services) -> list[BaseRoute]:
         get(f"{prefix}/cookies.md", policy_page.cookies_markdown),
         get(f"{prefix}/data", my_data.show),
         *[post(f"{prefix}/data/{verb}", my_data.ask(verb)) for verb in my_data.VERBS],
+        get(f"{prefix}/data/confirm", requests.confirm),
+        post(f"{prefix}/data/confirm", requests.confirm),
+        post(f"{prefix}/data/stop-marketing", requests.stop_marketing),
+        post(f"{prefix}/data/complain", requests.complain),
         get("/.well-known/gpc.json", gpc),
     ]
     names = set(assets.NAMES)

@@ -8,7 +8,7 @@ import html
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,11 +16,11 @@ import msgspec
 from consent_middleware.ledger import Ledger
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights import providers as hooks
-from consent_middleware.rights.request import ARTICLES, Request
+from consent_middleware.rights.request import ARTICLES, Request, record_of
 
 
 class Holding(msgspec.Struct, frozen=True):
-    """What one place holds: rows by name of the place; `reached` counts rows that an action touched."""
+    """What one place holds."""
 
     place: str
     rows: list[dict[str, Any]]
@@ -28,20 +28,20 @@ class Holding(msgspec.Struct, frozen=True):
 
 def gather(ledger: Ledger, subject: str) -> list[Holding]:
     """Everything about `subject`: consents of the ledger, and what each provider finds. Raises ProviderError."""
-    consents = []
-    for purpose, record_id in sorted(ledger.records_of(subject).items()):
-        for record in ledger.read_now(record_id):
-            consents.append(
-                {
-                    "purpose": purpose,
-                    "event": record.event,
-                    "at": dt.datetime.fromtimestamp(record.at, dt.UTC).isoformat(timespec="seconds"),
-                    "given": record.purposes.get(purpose, False),
-                    "method": record.method,
-                    "record": record.record_id,
-                    "text (SHA-256)": record.notice,
-                }
-            )
+    consents = [
+        {
+            "purpose": purpose,
+            "event": record.event,
+            "at": dt.datetime.fromtimestamp(record.at, dt.UTC).isoformat(timespec="seconds"),
+            "given": given,
+            "method": record.method,
+            "record": record.record_id,
+            "text (SHA-256)": record.notice,
+        }
+        for record_id in records_about(ledger, subject)
+        for record in ledger.read_now(record_id)
+        for purpose, given in record.purposes.items()
+    ]
     found = [Holding("consents", consents)] if consents else []
     for name in hooks.providers():
         rows = [dict(row) for row in hooks.call(name, "find", subject)]
@@ -50,23 +50,34 @@ def gather(ledger: Ledger, subject: str) -> list[Holding]:
     return found
 
 
-def act(ability: str, subject: str, *arguments: object) -> dict[str, int | None]:
-    """Let every provider do something about `subject`: rows reached by name, None where it does not offer that."""
-    return {name: hooks.call(name, ability, subject, *arguments) for name in hooks.providers()}
+def records_about(ledger: Ledger, subject: str) -> list[str]:
+    """The ids of the consent records of a subject, under every name that the site's providers know it by."""
+    if record := record_of(subject):
+        return [record]
+    names = [subject]
+    for name in hooks.providers():
+        names += hooks.call(name, "subjects", subject) or ()
+    found = [record for name in dict.fromkeys(names) for _, record in sorted(ledger.records_of(name).items())]
+    return list(dict.fromkeys(found))
 
 
-def package(policy: PrivacyPolicy, request: Request, holdings: list[Holding], captured: bytes | None = None) -> bytes:
-    """A ZIP for the person: `data.json`, one CSV for each place, and `read-me.html` for human eyes."""
+def package(
+    policy: PrivacyPolicy, request: Request, holdings: list[Holding], asked: Sequence[str], *, site_asked: bool = True
+) -> bytes:
+    """A ZIP for the person: `data.json`, one CSV for each place, and `read-me.html` for human eyes.
+
+    `asked` are the places that were looked into; `site_asked`: whether the site's own tables are among them.
+    """
     document = {
         "controller": policy.controller.name,
         "request": request.number,
         "right": request.right,
         "article": f"GDPR Art. {ARTICLES[request.right]}",
         "made": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "looked_into": [*asked],
+        "complete": site_asked,
         "held": {holding.place: holding.rows for holding in holdings},
     }
-    if captured is not None:
-        document["visits"] = json.loads(captured)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.json", json.dumps(document, ensure_ascii=False, indent=2, default=str))
@@ -100,7 +111,9 @@ def _page(policy: PrivacyPolicy, document: Mapping[str, Any], holdings: list[Hol
         f"<h1>What {html.escape(controller.name)} holds about you</h1><p>{document['article']}, {document['made']}</p>",
     ]
     if not holdings:
-        parts.append("<p>Nothing was found.</p>")
+        parts.append(f"<p>Nothing was found in: {html.escape(', '.join(document['looked_into']))}.</p>")
+    if not document["complete"]:
+        parts.append("<p><strong>This copy is not complete: the site's own tables were not asked.</strong></p>")
     for holding in holdings:
         columns = list(dict.fromkeys(name for row in holding.rows for name in row))
         head = "".join(f"<th>{html.escape(str(name))}</th>" for name in columns)

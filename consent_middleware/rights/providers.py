@@ -5,19 +5,34 @@
         def find(self, subject: str) -> list[dict[str, object]]: ...
         def erase(self, subject: str) -> int: ...
 
-`find` is required; `erase`, `correct(subject, field, value)`, `restrict(subject, on)` and `stop_marketing(subject)` are
-offered where the site has them, and give the number of rows they reached. A provider without one answers by its name
-that it can't, so that nothing is silently left out.
+`find` is required. Offered where the site has them, each giving the number of rows it reached: `erase(subject)`,
+`correct(subject, field, value)`, `restrict(subject, on)`, `object(subject)`, `stop_marketing(subject)`. A provider
+without one answers by its name that it can't, so that nothing is silently left out. `subjects(subject)` says how the
+consent ledger knows the same person ("member:42"). For retention: `expire(before)` removes what is older than a day,
+`oldest()` is the day of the oldest row, or None. For notices: `addresses()`, whom to write to.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from consent_middleware.policy import PrivacyPolicy
 
 C = TypeVar("C", bound=type)
-ABILITIES: Final = ("find", "erase", "correct", "restrict", "stop_marketing")
+ABILITIES: Final = (
+    *("find", "erase", "correct", "restrict", "object", "stop_marketing"),
+    *("subjects", "expire", "oldest", "addresses"),
+)
+NO_HOOKS: Final = "none"
+HOW_TO_NAME_HOOKS: Final = (
+    "name the module with the site's @rights.provider classes: --hooks MODULE, $CONSENT_HOOKS, or hooks in [site] of "
+    'the policy file ("none" where the site keeps nothing about people)'
+)
 _PROVIDERS: dict[str, Any] = {}
 
 
@@ -42,8 +57,19 @@ def providers() -> Mapping[str, Any]:
     return dict(_PROVIDERS)
 
 
+def asked_of_the_site(policy: PrivacyPolicy, named: str | None = None) -> bool:
+    """Load the hooks that are named here or in the policy file; False when nobody named any. Raises ProviderError."""
+    module = named or policy.site.hooks
+    if module and module != NO_HOOKS:
+        load_hooks(module)
+    return bool(module)
+
+
 def load_hooks(module: str) -> None:
     """Import the site's module that registers its providers. Raises ProviderError."""
+    here = str(Path.cwd())
+    if here not in sys.path:  # as servers do: the site's own modules lie where its commands are run
+        sys.path.insert(0, here)
     try:
         importlib.import_module(module)
     except Exception as error:

@@ -18,6 +18,10 @@ RIGHTS: Final[tuple[str, ...]] = get_args(Right)
 CLOSING: Final = frozenset({"answered", "refused", "partly-refused"})
 # A refusal, an extension and a legal hold are nothing without their reason (Art. 12(3), 12(4), 17(3)).
 NEEDS_REASON: Final = frozenset({"extended", "held", "refused", "partly-refused"})
+# How a person was recognised; an operator's word is followed by what they saw.
+RECORD: Final = "record:"
+COOKIE, EMAIL_LINK, OPERATOR, ACCOUNT = "cookie", "e-mail link", "the operator's word", "account"
+IDENTITIES: Final = (COOKIE, EMAIL_LINK, OPERATOR, ACCOUNT)
 ARTICLES: Final = {
     "access": "15",
     "correction": "16",
@@ -82,6 +86,11 @@ class Request(msgspec.Struct, frozen=True):
         if self.held:
             return "on hold"
         return "due soon" if (self.due - today).days <= REMIND_DAYS else "open"
+
+
+def record_of(subject: str) -> str | None:
+    """The consent record that a subject names: `record:ID`."""
+    return subject.removeprefix(RECORD) if subject.startswith(RECORD) else None
 
 
 def months_after(day: dt.date, months: int) -> dt.date:

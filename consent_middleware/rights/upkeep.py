@@ -12,6 +12,7 @@ from typing import Final
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.desk import answer_path
 from consent_middleware.rights.register import Register
+from consent_middleware.rights.reminders import remind
 from consent_middleware.rights.request import Right
 
 log = logging.getLogger("consent_middleware")
@@ -57,6 +58,7 @@ def chores(data_dir: Path, policy: PrivacyPolicy) -> tuple[Callable[[], object],
     def forget_daily() -> None:
         today = dt.datetime.now(dt.UTC).date()
         if forgotten != [today]:
+            remind(data_dir, policy)
             register = Register(data_dir)
             if register.path.exists():
                 register.forget_closed(today - dt.timedelta(days=365 * policy.retention.requests_years))

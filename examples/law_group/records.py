@@ -14,14 +14,16 @@ from examples.law_group.content import MEMBERS
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS members (
     id INTEGER PRIMARY KEY, slug TEXT UNIQUE, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE, practice TEXT, town TEXT,
-    joined INTEGER NOT NULL, published INTEGER NOT NULL DEFAULT 0, marketing INTEGER NOT NULL DEFAULT 0
+    joined INTEGER NOT NULL, published INTEGER NOT NULL DEFAULT 0, marketing INTEGER NOT NULL DEFAULT 0,
+    restricted INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS enquiries (
     id INTEGER PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL, subject TEXT NOT NULL, message TEXT NOT NULL,
-    received INTEGER NOT NULL
+    received INTEGER NOT NULL, restricted INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS newsletter (
-    email TEXT PRIMARY KEY, since INTEGER NOT NULL, consent_record TEXT NOT NULL
+    email TEXT PRIMARY KEY, since INTEGER NOT NULL, consent_record TEXT NOT NULL,
+    restricted INTEGER NOT NULL DEFAULT 0
 );
 """
 
@@ -68,7 +70,10 @@ class SiteRecords:
 
     def subscribe(self, email: str, consent_record: str) -> None:
         with self._connected() as db:
-            db.execute("INSERT OR REPLACE INTO newsletter VALUES (?, ?, ?)", (email, int(time.time()), consent_record))
+            db.execute(
+                "INSERT OR REPLACE INTO newsletter (email, since, consent_record) VALUES (?, ?, ?)",
+                (email, int(time.time()), consent_record),
+            )
 
     def add_member(self, *, name: str, email: str, practice: str, town: str, publish: bool, marketing: bool) -> int:
         with self._connected() as db:
@@ -100,9 +105,42 @@ class SiteRecords:
         with self._connected() as db:
             return db.execute(f"UPDATE {table} SET {column} = ? WHERE email = ?", (value, email)).rowcount
 
+    def restrict(self, table: str, email: str, on: bool) -> int:
+        """A restricted row stays where it is, and nothing is done with it: see `readers` and `open_enquiries`."""
+        assert table in {"members", "enquiries", "newsletter"}
+        with self._connected() as db:
+            return db.execute(f"UPDATE {table} SET restricted = ? WHERE email = ?", (on, email)).rowcount
+
+    def readers(self) -> list[str]:
+        """Who gets the newsletter."""
+        with self._connected() as db:
+            return [row["email"] for row in db.execute("SELECT email FROM newsletter WHERE NOT restricted")]
+
+    def open_enquiries(self) -> list[dict[str, Any]]:
+        """What the office works on."""
+        with self._connected() as db:
+            return [dict(row) for row in db.execute("SELECT * FROM enquiries WHERE NOT restricted")]
+
+    def member_addresses(self) -> list[str]:
+        with self._connected() as db:
+            return [row["email"] for row in db.execute("SELECT email FROM members WHERE NOT restricted")]
+
+    def member_number(self, email: str) -> int | None:
+        with self._connected() as db:
+            row = db.execute("SELECT id FROM members WHERE email = ?", (email,)).fetchone()
+            return int(row["id"]) if row else None
+
+    def oldest_enquiry(self) -> float | None:
+        with self._connected() as db:
+            oldest = db.execute("SELECT min(received) AS oldest FROM enquiries").fetchone()["oldest"]
+            return None if oldest is None else float(oldest)
+
+    def expire_enquiries(self, before: float) -> int:
+        """Remove enquiries received before a moment (unix seconds)."""
+        with self._connected() as db:
+            db.execute("PRAGMA secure_delete = ON")
+            return db.execute("DELETE FROM enquiries WHERE received < ?", (before,)).rowcount
+
     def stop_marketing(self, email: str) -> int:
         with self._connected() as db:
-            stopped = db.execute(
-                "UPDATE members SET marketing = 0 WHERE email = ? AND marketing = 1", (email,)
-            ).rowcount
-            return stopped + db.execute("DELETE FROM newsletter WHERE email = ?", (email,)).rowcount
+            return db.execute("UPDATE members SET marketing = 0 WHERE email = ? AND marketing = 1", (email,)).rowcount

@@ -1,10 +1,11 @@
 """The group's own tables for `consent rights`: members, enquiries and newsletter, found by e-mail address.
 
-consent rights open --right access --subject amara@okell-finch.example --hooks examples.law_group.rights
+`hooks = "examples.law_group.rights"` in [site] of privacy.toml names this module.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,20 @@ class _Table:
     def erase(self, subject: str) -> int:
         return records.erase_about(self.table, subject)
 
+    def restrict(self, subject: str, on: bool) -> int:
+        return records.restrict(self.table, subject, on)
+
 
 @rights.provider("members")
 class Members(_Table):
     table = "members"
+
+    def subjects(self, subject: str) -> list[str]:
+        number = records.member_number(subject)
+        return [] if number is None else [f"member:{number}"]
+
+    def addresses(self) -> list[str]:
+        return records.member_addresses()
 
     def correct(self, subject: str, field: str, value: str) -> int:
         return records.correct(self.table, subject, field, value)
@@ -42,6 +53,13 @@ class Members(_Table):
 class Enquiries(_Table):
     table = "enquiries"
 
+    def oldest(self) -> dt.date | None:
+        oldest = records.oldest_enquiry()
+        return None if oldest is None else dt.datetime.fromtimestamp(oldest, dt.UTC).date()
+
+    def expire(self, before: dt.date) -> int:
+        return records.expire_enquiries(dt.datetime.combine(before, dt.time(), dt.UTC).timestamp())
+
     def correct(self, subject: str, field: str, value: str) -> int:
         return records.correct(self.table, subject, field, value)
 
@@ -49,3 +67,9 @@ class Enquiries(_Table):
 @rights.provider("newsletter")
 class Newsletter(_Table):
     table = "newsletter"
+
+    def subjects(self, subject: str) -> list[str]:
+        return [f"email:{subject}"]
+
+    def stop_marketing(self, subject: str) -> int:
+        return records.erase_about(self.table, subject)

@@ -1,0 +1,144 @@
+"""Doing what a request asks for in every place that the product reaches: ledger, visits, and the site's own tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from consent_middleware.ledger import Ledger
+from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.rights import answering, visits
+from consent_middleware.rights import providers as hooks
+from consent_middleware.rights.register import RegisterError
+from consent_middleware.rights.request import Request, record_of
+from consent_middleware.suppression import SuppressionList
+
+
+class Office(msgspec.Struct, frozen=True):
+    """Where a request is worked on. `site_asked`: whether somebody said where the site's own tables are."""
+
+    policy: PrivacyPolicy
+    data_dir: Path
+    ledger: Ledger
+    site_asked: bool
+    wait: float = 20.0  # seconds for the analytics service
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What was done, in a sentence for the register; `package` for access and portability; `whole`: in every place."""
+
+    told: str
+    whole: bool
+    package: bytes | None = None
+
+
+def act(office: Office, request: Request, changes: Sequence[str] = ()) -> Result:
+    """Raises RegisterError, ProviderError, LedgerUnavailable."""
+    if request.held and request.right == "erasure":
+        raise RegisterError(f"request {request.number} is on hold: {request.held.text}; release it first")
+    match request.right:
+        case "access" | "portability":
+            return _copy(office, request)
+        case "erasure":
+            told = _erase(office, request)
+        case "correction":
+            told = _correct(office, request, changes)
+        case "restriction":
+            told = _switch(office, request, "restrict", "restricted", True)
+        case "objection":
+            told = _switch(office, request, "object", "objected")
+        case "marketing-objection":
+            return stop_marketing(office, request.subject)
+        case _:
+            return Result("answered in writing", True)
+    return _with_the_site(office, told)
+
+
+def _with_the_site(office: Office, told: str) -> Result:
+    if office.site_asked:
+        return Result(told, True)
+    return Result(f"{told}; the site's own tables were not asked: {hooks.HOW_TO_NAME_HOOKS}", False)
+
+
+def _copy(office: Office, request: Request) -> Result:
+    holdings = answering.gather(office.ledger, request.subject)
+    visitor = visits.visitor_behind(office.ledger, request.subject)
+    asked = ["consents", *hooks.providers()]
+    if record_of(request.subject) is not None:
+        asked.append("visits")
+    if visitor is not None:
+        answer = visits.ask(office.data_dir, office.ledger, request, "export", visitor, office.wait)
+        if answer["rows"]:
+            holdings.append(answering.Holding("visits", answer["rows"]))
+    counted = ", ".join(f"{len(holding.rows)} {holding.place}" for holding in holdings)
+    package = answering.package(office.policy, request, holdings, asked, site_asked=office.site_asked)
+    told = counted or f"nothing held in: {', '.join(asked)}"
+    result = _with_the_site(office, told)
+    return msgspec.structs.replace(result, package=package)
+
+
+def _erase(office: Office, request: Request) -> str:
+    records = answering.records_about(office.ledger, request.subject)  # before the rows that lead there are gone
+    done = hooks_done("erase", request.subject)
+    visitor = visits.visitor_behind(office.ledger, request.subject)
+    if visitor is not None:
+        answer = visits.ask(office.data_dir, office.ledger, request, "erase", visitor, office.wait)
+        done["visits"] = int(answer["erased_rows"])
+    forgotten = sum(office.ledger.forget(record) for record in records)
+    return _counted("erased", done) + f"; the proof of {forgotten} consents leads to nobody any more"
+
+
+def _correct(office: Office, request: Request, changes: Sequence[str]) -> str:
+    pairs = [change.partition("=") for change in changes]
+    if not pairs or not all(separator for _, separator, _ in pairs):
+        raise RegisterError("a correction needs what to write: --set FIELD=VALUE")
+    done: dict[str, int | None] = {}
+    for field, _, value in pairs:
+        for name, count in hooks_done("correct", request.subject, field, value).items():
+            done[name] = None if count is None else (done.get(name) or 0) + count
+    return _counted("corrected", done)
+
+
+def _switch(office: Office, request: Request, kind: str, verb: str, *arguments: object) -> str:
+    """Restriction and objection: the site's rows by its hooks, visits by the desk."""
+    done = hooks_done(kind, request.subject, *arguments)
+    visitor = visits.visitor_behind(office.ledger, request.subject)
+    if visitor is not None:
+        visits.ask(
+            office.data_dir,
+            office.ledger,
+            request,
+            "restrict" if kind == "restrict" else "object",
+            visitor,
+            office.wait,
+        )
+        done["visitor"] = 1
+    return _counted(verb, done)
+
+
+def stop_marketing(office: Office, subject: str) -> Result:
+    """Article 21(3): the address goes onto the suppression list first, which binds every later import and mailing.
+
+    Raises RegisterError for what is no address.
+    """
+    try:
+        asyncio.run(SuppressionList(office.ledger, office.policy).note(subject, method="operator"))
+    except ValueError as error:
+        raise RegisterError(str(error)) from None
+    done = hooks_done("stop_marketing", subject)
+    told = "suppressed at once, for every later import and mailing"
+    return _with_the_site(office, f"{told}; {_counted('stopped', done)}" if done else told)
+
+
+def hooks_done(ability: str, subject: str, *arguments: object) -> dict[str, int | None]:
+    """Rows reached by each provider's name; None where it does not offer that. Raises ProviderError."""
+    return {name: hooks.call(name, ability, subject, *arguments) for name in hooks.providers()}
+
+
+def _counted(verb: str, done: dict[str, int | None]) -> str:
+    reached = ", ".join(f"{count} {name}" for name, count in done.items() if count is not None) or "nothing"
+    unable = ", ".join(name for name, count in done.items() if count is None)
+    return f"{verb}: {reached}" + (f"; by hand: {unable}" if unable else "")
