@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -78,8 +79,18 @@ class _Segment:
         self.born = time.monotonic()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self.rows_fd = os.open(self.path, flags, 0o600)
-        self.blocks_fd = os.open(self.path.with_suffix(".blocks"), flags, 0o600)
-        os.write(self.blocks_fd, f"segment 1 {boot_id()} {time.time():.3f}\n".encode())
+        try:
+            self.blocks_fd = os.open(self.path.with_suffix(".blocks"), flags, 0o600)
+            try:
+                _write_whole(self.blocks_fd, f"segment 1 {boot_id()} {time.time():.3f}\n".encode())
+            except OSError:
+                os.close(self.blocks_fd)
+                raise
+        except OSError:  # every row asks again as long as the disk is full: nothing may be left behind
+            os.close(self.rows_fd)
+            for suffix in (".rows", ".blocks"):
+                self.path.with_suffix(suffix).unlink(missing_ok=True)
+            raise
         self.end = self.synced = 0
         self.rows = self.checksum = 0  # of the block that is being filled
         self.controls = False
@@ -190,7 +201,12 @@ class Spool:
             segment.controls = True
             fd = os.open(segment.path.with_suffix(".control"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(fd, line)
+                size = os.fstat(fd).st_size
+                try:
+                    _write_whole(fd, line)
+                except OSError:  # the disk is full: half a record would spoil the next one
+                    os.ftruncate(fd, size)
+                    raise
                 os.fsync(fd)
             finally:
                 os.close(fd)
@@ -241,7 +257,7 @@ class Spool:
         try:
             if rows:
                 os.fdatasync(segment.rows_fd)
-                os.write(segment.blocks_fd, b"%d %d %08x\n" % (end, rows, checksum))
+                _write_whole(segment.blocks_fd, b"%d %d %08x\n" % (end, rows, checksum))
                 os.fdatasync(segment.blocks_fd)
                 segment.synced = end
             if closing:
@@ -297,6 +313,12 @@ def _settle(futures: list[asyncio.Future[None]], error: OSError | None) -> None:
             future.set_result(None)
         else:
             future.set_exception(SpoolFull(str(error)))
+
+
+def _write_whole(fd: int, data: bytes) -> None:
+    """Raises OSError when the disk took only a part."""
+    if os.write(fd, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import time
 import zlib
@@ -14,6 +15,8 @@ from typing import Final
 import msgspec
 
 from consent_middleware.spool import Control, boot_id
+
+log = logging.getLogger("analytics")
 
 OWNER_GRACE_SECONDS: Final = 60.0
 
@@ -143,4 +146,10 @@ def read_controls(segment: Segment, offset: int) -> tuple[list[Control], int]:
         return [], offset
     whole = data.rfind(b"\n") + 1
     decoder = msgspec.json.Decoder(Control)
-    return [decoder.decode(line) for line in data[:whole].splitlines()], offset + whole
+    found = []
+    for line in data[:whole].splitlines():
+        try:
+            found.append(decoder.decode(line))
+        except msgspec.MsgspecError:  # was never acknowledged; it must not hold up the ones that were
+            log.warning("%s: a control record of %d bytes can't be read and is left out", segment.name, len(line))
+    return found, offset + whole
