@@ -18,7 +18,7 @@ from analytics.reports import letters
 from analytics.reports.querylog import QueryLog
 from analytics.reports.reporting import Reporting
 from analytics.store import Store
-from analytics.store.migrations import set_retention
+from analytics.store.migrations import KEPT_FROM, set_retention
 from analytics.subject import answer_pending
 from consent_middleware.policy import PrivacyPolicy
 
@@ -74,7 +74,7 @@ def retain(at: Workplace) -> int:
     # The engine drops what is too old by itself; what the job finds is what its next merge has not reached yet.
     set_retention(at.store, at.policy.retention.raw_days)
     days = {"days": at.policy.retention.raw_days}
-    past = "if(basis = 'imported', loaded, toDateTime(time)) < now() - toIntervalDay({days:UInt32})"
+    past = f"{KEPT_FROM} < now() - toIntervalDay({{days:UInt32}})"
     old = int(at.store.query(f"SELECT count() FROM events WHERE {past}", days)[0][0])
     if old:
         table = f"{at.store.local('events')} {at.store.on_cluster}"

@@ -49,8 +49,11 @@ class DailySalts:
         return path.read_bytes()
 
     def destroy_old(self, day: int) -> None:
-        """Remove every salt older than yesterday's: at most 48 hours after it was made, nobody has it."""
+        """Remove every salt older than yesterday's: at most 48 hours after it was made, nobody has it.
+
+        Salts of days to come go too: a clock that ran ahead made them, and nothing else would ever end them.
+        """
         for path in self.folder.glob("*.salt"):
             with contextlib.suppress(ValueError, FileNotFoundError):
-                if int(path.stem) < day - 1:
+                if not day - 1 <= int(path.stem) <= day + 1:
                     path.unlink()

@@ -17,6 +17,9 @@ SHORT_LIVED: Final = (
     "max_cleanup_delay_period = 1"
 )
 
+# From when the days of a row are counted. A row can't be older than its own time says, but it can be younger.
+KEPT_FROM: Final = "if(basis = 'imported', loaded, least(toDateTime(time), loaded))"
+
 
 def statements(text: str) -> list[str]:
     """The statements of a file: separated by `;` at the end of a line, comments taken out."""
@@ -76,15 +79,16 @@ def migrate(store: Store) -> list[str]:
 
 
 def set_retention(store: Store, raw_days: int) -> None:
-    """Rows go `raw_days` after their time; imported ones after their import. A no-op when the table says so already."""
+    """Rows go `raw_days` after their time; imported ones after their import, and so do those of a clock that ran ahead.
+
+    A no-op when the table says so already.
+    """
     table = store.local("events")
     clause = f"INTERVAL {int(raw_days)} DAY"
     ddl = store.query(
         "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
         {"table": table},
     )
-    if ddl and f"toIntervalDay({int(raw_days)})" in str(ddl[0][0]):
+    if ddl and "least(" in str(ddl[0][0]) and f"toIntervalDay({int(raw_days)})" in str(ddl[0][0]):
         return
-    store.command(
-        f"ALTER TABLE {table} {store.on_cluster} MODIFY TTL if(basis = 'imported', loaded, toDateTime(time)) + {clause}"
-    )
+    store.command(f"ALTER TABLE {table} {store.on_cluster} MODIFY TTL {KEPT_FROM} + {clause}")
