@@ -21,6 +21,8 @@ _DOCTYPE = TokenType.DOCTYPE
 # Elements whose content a browser reads as text up to their own end tag.
 RAW_TEXT = words("script style textarea title xmp iframe noembed noframes noscript plaintext")
 
+# A tokenizer keeps all that it was fed: a page that streams for hours would stay in memory as a whole.
+RENEW_BYTES = 262_144
 
 _ENDS = ("-->", "--!>", "<!-->")
 
@@ -50,12 +52,13 @@ class Markup:
         self._tokenizer: Tokenizer | None = None
         self._foreign = Foreign()
         self._afresh = False
+        self._fed = 0
 
     def pieces(self, chunk: bytes, last: bool) -> Iterator[Piece]:
         """What `chunk` completes, in order. `raw` may be cut to `position` by the caller between two calls only."""
         self.raw += chunk
         self.position = 0
-        self._afresh = self._tokenizer is None
+        self._afresh = self._tokenizer is None or self._outgrown()
         while True:
             data = self.raw[self.position :] if self._afresh else chunk
             tokens = self._tokens(data, last)
@@ -64,9 +67,15 @@ class Markup:
             if not self._afresh or self._tokenizer is None:  # None: an unfinished CDATA section waits for more
                 return
 
+    def _outgrown(self) -> bool:
+        """Whether a new tokenizer should go on from here: between two tags, where it begins as the old one stands."""
+        return self._fed > RENEW_BYTES and not self.text_of and len(self.raw) < RENEW_BYTES // 2
+
     def _tokens(self, data: bytes, last: bool) -> Iterable[Token]:
         if self._afresh or self._tokenizer is None:
             self._tokenizer = Tokenizer(capture_source=True, capture_attributes=False)
+            self._fed = 0
+        self._fed += len(data)
         text = data.decode("latin-1").replace("\r", "\f").replace("&", "\x1a")
         tokens: Iterable[Token] = self._tokenizer.feed(text)
         return [*tokens, *self._tokenizer.close()] if last else tokens

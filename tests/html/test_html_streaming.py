@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from unittest import mock
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consent_middleware import markup
 from consent_middleware.html import HtmlGate
 from tests.html.pages_for_tests import POLICY, gated, granted, split
 
@@ -26,6 +31,15 @@ PARTS = st.sampled_from(
         "<xmp>", "</xmp>", "<video src=//tube.example/v>", "<source srcset='a 1x, //tube.example 2x'>", "</video>",
     ]
 )  # fmt: skip
+
+
+def private_kb() -> int:
+    """Memory of this process that it wrote to, in kB."""
+    found = re.search(r"Private_Dirty:\s+(\d+)", Path("/proc/self/smaps_rollup").read_text())
+    assert found
+    return int(found[1])
+
+
 PAGES = st.lists(PARTS, max_size=25).map("".join)
 
 
@@ -35,6 +49,26 @@ def test_every_chunking_gives_the_same_bytes(page: str, cuts: list[int], encodin
     raw = page.encode(encoding, "replace")
     options = {"head": b"<HEAD>", "body": b"<BODY>", "encoding": encoding, "placeholder": lambda vendor, url: b"<HELD>"}
     assert gated(raw, chunks=split(raw, cuts), **options) == gated(raw, **options)
+
+
+@settings(max_examples=250, deadline=None)
+@given(PAGES, PAGES, st.lists(st.integers(0, 800), max_size=24))
+def test_a_tokenizer_that_is_renewed_on_the_way_changes_nothing(first: str, second: str, cuts: list[int]) -> None:
+    raw = (first + second).encode()
+    options = {"head": b"<HEAD>", "body": b"<BODY>", "placeholder": lambda vendor, url: b"<HELD>"}
+    with mock.patch.object(markup, "RENEW_BYTES", 60):
+        renewed = gated(raw, chunks=split(raw, cuts), **options)
+    assert renewed == gated(raw, **options)
+
+
+def test_a_page_that_streams_for_hours_is_not_kept_in_memory() -> None:
+    gate = HtmlGate(policy=POLICY, allows=granted(), host="example.com")
+    part = b"<p>" + b"x" * 16_000 + b"</p>"
+    gate.feed(b"<!doctype html><html><head><title>x</title></head><body>")
+    before = private_kb()
+    for _ in range(4000):  # 64 MB
+        assert gate.feed(part) == part
+    assert private_kb() - before < 16_000
 
 
 @settings(max_examples=150, deadline=None)
