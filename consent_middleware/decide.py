@@ -27,6 +27,7 @@ from consent_middleware.capture import visitor_key
 from consent_middleware.decision import Choice, Decision, refusal
 from consent_middleware.erasures import new_erasure
 from consent_middleware.ledger import ConsentRecord, Refusal
+from consent_middleware.ledger.rates import AGAIN
 from consent_middleware.ledger.record import SCHEMA, new_record_id, purposes_map
 from consent_middleware.ledger.subject_keys import SubjectKey
 from consent_middleware.token import BadToken, ConsentTokens, consent_cookie_name, visitor_cookie_name
@@ -222,4 +223,6 @@ class _Common:
         whole = "accept" if granted == offered and offered else "save" if granted else "reject"
         whats = [whole, *(f"{'yes' if p in granted else 'no'} {p} {self._method}" for p in sorted(offered))]
         whats += [f"withdrawn {purpose} {self._method}" for purpose in sorted(set(before) - granted)]
+        if self._decision.decided:
+            whats.append(AGAIN)
         return [(self._day, what, self._language) for what in whats]

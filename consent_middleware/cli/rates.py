@@ -13,11 +13,15 @@ from rich.table import Table
 
 from consent_middleware.cli.opening import opened_ledger
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.ledger.ledger import Count
+from consent_middleware.ledger.rates import banner_rates
 
-COLUMNS = ("shown", "accept", "save", "reject")
+BANNER = ("shown", "accept", "save", "reject", "ignored", "again")
+PURPOSE = ("yes", "no", "withdrawn")
+HEADINGS = ("day", "language", "shown", "accepted", "partly", "refused", "ignored", "changed later")
 
 
-@click.command(help="Acceptance rates, by language and day.")
+@click.command(help="How the banner was met, by language and day.")
 @policy_option
 @data_dir_option
 @format_option("text", "json")
@@ -27,34 +31,44 @@ def rates(policy_path: Path, data_dir: Path, format_: str, days: int, purposes: 
     today = dt.datetime.now(dt.UTC).date()
     with opened_ledger(policy_path, data_dir) as ledger:
         counts = ledger.rates(today - dt.timedelta(days - 1), today)
-    rows: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
-    for count in counts:
-        parts = tuple(count.what.split(" "))
-        if purposes and len(parts) == 3:
-            answer, purpose, method = parts
-            rows[count.day, count.language, purpose, method][answer] = count.n
-        elif not purposes and count.what in COLUMNS:
-            rows[count.day, count.language][count.what] = count.n
-    keys = ("day", "language", "purpose", "method") if purposes else ("day", "language")
-    columns = ("yes", "no", "withdrawn") if purposes else COLUMNS
+    listed = _by_purpose(counts) if purposes else _of_banner(counts)
     if format_ == "json":
-        listed = [
-            {**dict(zip(keys, key, strict=True)), **{column: row.get(column, 0) for column in columns}}
-            for key, row in sorted(rows.items())
-        ]
         click.echo(msgspec.json.encode(listed).decode())
         return
-    if not rows:
+    if not listed:
         click.echo(f"nothing was counted in the last {days} days")
         return
-    table = Table(*keys, *columns, "yes, of those who chose")
-    for key, row in sorted(rows.items()):
-        table.add_row(*key, *(f"{row.get(column, 0):,}" for column in columns), _share(row, purposes))
+    headings = list(listed[0]) if purposes else [*HEADINGS]
+    table = Table(*headings, "yes, of those who chose")
+    for row in listed:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row.values()), _share(row))
     Console().print(table)
 
 
-def _share(row: dict[str, int], purposes: bool) -> str:
+def _of_banner(counts: list[Count]) -> list[dict[str, str | int]]:
+    return [
+        {"day": rate.day, "language": rate.language, **{column: getattr(rate, column) for column in BANNER}}
+        for rate in banner_rates(counts)
+    ]
+
+
+def _by_purpose(counts: list[Count]) -> list[dict[str, str | int]]:
+    rows: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
+    for count in counts:
+        parts = tuple(count.what.split(" "))
+        if len(parts) == 3:
+            answer, purpose, method = parts
+            rows[count.day, count.language, purpose, method][answer] = count.n
+    keys = ("day", "language", "purpose", "method")
+    return [
+        {**dict(zip(keys, key, strict=True)), **{column: row.get(column, 0) for column in PURPOSE}}
+        for key, row in sorted(rows.items())
+    ]
+
+
+def _share(row: dict[str, str | int]) -> str:
     """Answers with a yes to at least one purpose, of all answers."""
-    yes = row.get("yes", 0) if purposes else row.get("accept", 0) + row.get("save", 0)
-    chosen = yes + row.get("no" if purposes else "reject", 0)
+    count = {name: value for name, value in row.items() if isinstance(value, int)}
+    yes = count.get("yes", 0) + count.get("accept", 0) + count.get("save", 0)
+    chosen = yes + count.get("no", 0) + count.get("reject", 0)
     return f"{yes / chosen:.0%}" if chosen else ""

@@ -20,6 +20,7 @@ from analytics.reports.access import Access
 from analytics.reports.goals import Goal
 from analytics.reports.saved import Annotation, Funnel, Saved
 from analytics.store import open_store
+from consent_middleware.ledger import open_ledger
 from consent_middleware.policy import PrivacyPolicy
 from tests.browser.accessibility import violations
 from tests.store.sample import fill
@@ -55,6 +56,12 @@ class Dashboard:
             week = Period.of("week", today - dt.timedelta(days=14))
             for period in (week, *(Period.of("day", day) for day in week.days[:3])):
                 seal(store, policy, "site.example", period, self.data_dir / "releases")
+        ledger = open_ledger(self.data_dir)
+        for day in (today, today - dt.timedelta(days=1)):
+            for what, n in {"shown": 20, "accept": 6, "save": 2, "reject": 9, "again": 3}.items():
+                ledger.count(what, "en", day.isoformat(), n)
+        ledger.count("yes analytics banner", "en", n=8)
+        ledger.close()
         saved = Saved(self.data_dir)
         saved.add("goal", "site.example", Goal(name="Signed up", event="signup"))
         saved.add("goal", "site.example", Goal(name="Read services", page="/services*"))
@@ -203,6 +210,17 @@ def test_states_are_told_in_words(dashboard: Dashboard, page: Any) -> None:
     page.goto(f"{dashboard.url}/?from={today}&to={today}&f=contains,event:page,/news/1")
     text = page.locator("main").inner_text()
     assert "Too few visitors to show" in text or "Nothing in this period" in text
+
+
+def test_the_rates_tell_how_the_banner_was_met_by_language_and_day(dashboard: Dashboard, page: Any) -> None:
+    dashboard.sign_in(page, "/gate")
+    by_language = page.get_by_role("table", name="By language").locator("tbody tr")
+    # Shown, accepted, partly, refused; of 34 choices 6 came later, so 28 of 40 banners were answered.
+    assert by_language.inner_text().split() == ["en", "40", "12", "4", "18", "12", "47%"]
+    assert page.get_by_role("table", name="By day").locator("tbody tr").count() == 2
+    assert page.get_by_role("table", name="By purpose").locator("tbody tr").inner_text().split() == [
+        *("analytics", "8", "0", "0")
+    ]
 
 
 def test_nothing_runs_over_the_edge_of_a_phone(dashboard: Dashboard, new_context: Callable[..., Any]) -> None:

@@ -124,12 +124,13 @@ async def test_rates_by_language_and_day(tmp_path: Path, consent: Operator) -> N
             await choose(services, {}, granted)
         services.ledger.count("shown", "en", n=9)
     (row,) = json.loads(consent("rates", "--format", "json"))
-    assert {key: row[key] for key in ("language", "shown", "accept", "save", "reject")} == {
+    assert {key: row[key] for key in ("language", "shown", "accept", "save", "reject", "ignored")} == {
         "language": "en",
         "shown": 9,
         "accept": 1,
         "save": 1,
         "reject": 2,
+        "ignored": 5,
     }
     by_purpose = json.loads(consent("rates", "--purposes", "--format", "json"))
     assert {(r["purpose"], r["yes"], r["no"]) for r in by_purpose} == {("analytics", 2, 2), ("marketing", 1, 3)}

@@ -12,6 +12,8 @@ import msgspec
 from analytics.anonymise.sealed import SealedRelease
 from analytics.reports.released import ReleasedCell, ReleasedReader
 from consent_middleware.inventory import Seen, read_inventory
+from consent_middleware.ledger.ledger import Count
+from consent_middleware.ledger.rates import BannerRate, PurposeRate, banner_rates, purpose_rates
 
 RATE_DAYS = 30
 
@@ -30,9 +32,11 @@ class ReleaseRow(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """`counts`: what was chosen in the last days; `seen`: cookies, keys and hosts that the policy does not declare."""
+    """How the banner was met in the last `days`; `seen`: cookies, keys and hosts that the policy does not declare."""
 
-    counts: tuple[tuple[str, int, float], ...]
+    languages: tuple[BannerRate, ...]
+    by_day: tuple[BannerRate, ...]  # newest first
+    purposes: tuple[PurposeRate, ...]
     days: int
     seen: tuple[Seen, ...]
     failed: str = ""
@@ -78,7 +82,7 @@ def _row(release: SealedRelease, cell: ReleasedCell | None, bar: Any) -> Release
 def gate(data_dir: Path, today: dt.date) -> Gate:
     """Consent rates of the ledger's counters and the inventory of the gate."""
     seen = tuple(sorted(read_inventory(data_dir), reverse=True)) if data_dir.exists() else ()
-    totals: dict[str, int] = {}
+    counts: list[Count] = []
     failed = ""
     if (data_dir / "ledger").exists() or os.environ.get("CONSENT_LEDGER_URL"):
         from consent_middleware.ledger import LedgerUnavailable, open_ledger
@@ -86,12 +90,16 @@ def gate(data_dir: Path, today: dt.date) -> Gate:
         try:
             ledger = open_ledger(data_dir, os.environ.get("CONSENT_LEDGER_URL"))
             try:
-                for count in ledger.rates(today - dt.timedelta(days=RATE_DAYS - 1), today):
-                    totals[count.what] = totals.get(count.what, 0) + count.n
+                counts = ledger.rates(today - dt.timedelta(days=RATE_DAYS - 1), today)
             finally:
                 ledger.close()
         except LedgerUnavailable as error:
             failed = str(error)
-    top = max(totals.values(), default=1) or 1
-    counts = tuple((what, n, round(n / top * 100, 1)) for what, n in sorted(totals.items(), key=lambda item: -item[1]))
-    return Gate(counts, RATE_DAYS, seen, failed)
+    return Gate(
+        tuple(sorted(banner_rates(counts, lambda count: ("", count.language)), key=lambda rate: -rate.shown)),
+        tuple(banner_rates(counts, lambda count: (count.day, ""))[::-1]),
+        tuple(purpose_rates(counts)),
+        RATE_DAYS,
+        seen,
+        failed,
+    )
