@@ -33,6 +33,7 @@ LONGEST_PERIOD_DAYS = {"standard": 31, "small": 31}
 PERIODS = ("day", "week", "month")
 COOKIE_NAME = re.compile(r"^[!#$%&'*+\-.0-9A-Z^_`a-z|~]+$")  # RFC 9110 token; `*` is our wildcard too
 LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 HOST = re.compile(r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?$|^\[[0-9A-Fa-f:]+\](:\d+)?$")
 
 
@@ -85,6 +86,24 @@ def warnings(policy: PrivacyPolicy) -> Iterator[str]:
     for index, vendor in enumerate(policy.vendors):
         if not vendor.country:
             yield f"vendor[{index}].country: empty; whether data leaves the EEA and the UK can't be told"
+    yield from _words_that_no_page_uses(policy)
+
+
+def _words_that_no_page_uses(policy: PrivacyPolicy) -> Iterator[str]:
+    """A later version may reword a sentence of ours: that must not stop a site, so it is no error."""
+    if not policy.site.texts:
+        return
+    from consent_middleware.pages.catalogue import sentences
+
+    offered = {language.partition("-")[0] for language in policy.site.languages}
+    for language, texts in policy.site.texts.items():
+        if language.partition("-")[0] not in offered:
+            yield f"site.texts.{language}: not one of site.languages, so nobody reads it"
+        for sentence in texts:
+            if sentence not in sentences():
+                near = difflib.get_close_matches(sentence, sentences(), n=1)
+                way_out = f' (did you mean "{near[0]}"?)' if near else ""
+                yield f'site.texts.{language}."{sentence}": no page has this sentence{way_out}'
 
 
 def _not_a_purpose(policy: PrivacyPolicy, name: str) -> str | None:
@@ -116,6 +135,25 @@ def _site(policy: PrivacyPolicy) -> Iterator[str]:
         yield f'site.prefix: "{site.prefix}" is not a path such as "/_consent" (no slash at the end)'
     if site.country_header and not site.trusted_proxies:
         yield "site.country_header: nobody is trusted to set it; name the proxy in site.trusted_proxies"
+    for language, texts in site.texts.items():
+        for sentence, own in texts.items():
+            if problem := _own_words(sentence, own):
+                yield f'site.texts.{language}."{sentence}": {problem}'
+
+
+def _own_words(sentence: str, own: str) -> str:
+    """What is wrong with a site's own wording of one of our sentences: a page must not fail over it."""
+    if not own.strip():
+        return "empty; leave the line out to keep our sentence"
+    wanted, held = set(PLACEHOLDER.findall(sentence)), set(PLACEHOLDER.findall(own))
+    # "in one day" may say the number in words.
+    if missing := sorted(wanted - held - {"n"}):
+        return f"lacks the placeholder %({missing[0]})s"
+    if unknown := sorted(held - wanted):
+        return f"has a placeholder %({unknown[0]})s that our sentence does not have"
+    if "%" in PLACEHOLDER.sub("", own).replace("%%", "") and wanted:
+        return "has a % that belongs to no placeholder; write %% for the sign"
+    return ""
 
 
 def _purposes(policy: PrivacyPolicy, index_of_implied: int) -> Iterator[str]:

@@ -12,6 +12,9 @@ import msgspec
 _PATH = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(.*)`$", re.DOTALL)
+# Keys that want buttons of unequal weight, or a banner that is tried in versions: dark patterns (EDPB 03/2022).
+_UNEQUAL = re.compile(r"(^|_)(ab|abtests?|variants?|experiments?|split|accept|reject|decline|refuse|buttons?)(_|$)")
+EQUAL = "the buttons of the banner are equal, for everybody: no version of it can be tested against another"
 _ENUM = re.compile(r"^Invalid enum value '?(.*?)'?$")
 
 
@@ -24,7 +27,9 @@ def explain(error: msgspec.ValidationError, raw: dict[str, Any], root: type[msgs
     where = re.sub(r"^\[?\.\.\.\]?", "", where)
     if unknown := _UNKNOWN.match(reason):
         key = unknown.group(1)
-        return f"{_join(where, key)}: unknown key{_nearest(key, _keys_at(root, where))}"
+        nearest = _nearest(key, _keys_at(root, where))
+        why = f"; {EQUAL}" if not nearest and _UNEQUAL.search(key.lower().replace("-", "_")) else nearest
+        return f"{_join(where, key)}: unknown key{why}"
     if missing := _MISSING.match(reason):
         return f"{_join(where, missing.group(1))}: missing; this key is required"
     value = _value_at(raw, where)

@@ -30,7 +30,14 @@ def load_catalogue(language: str) -> gettext.NullTranslations:
     return gettext.GNUTranslations(io.BytesIO(machine_object(read_po(path))))
 
 
-def read_po(path: Path) -> dict[str, str]:
+@functools.cache
+def sentences() -> frozenset[str]:
+    """Every English sentence that the pages can say, both forms of those that count something."""
+    template = read_po(LOCALES / f"{DOMAIN}.pot", keep_empty=True)
+    return frozenset(part for key in template for part in key.split("\0") if part)
+
+
+def read_po(path: Path, *, keep_empty: bool = False) -> dict[str, str]:
     """`msgid` -> `msgstr` as gettext keeps them: the parts of a plural are joined by NUL. Raises BadCatalogue."""
     messages: dict[str, str] = {}
     entry: dict[str, str] = {}
@@ -41,7 +48,7 @@ def read_po(path: Path) -> dict[str, str]:
             return
         key = entry["msgid"] + ("\0" + entry["msgid_plural"] if "msgid_plural" in entry else "")
         forms = [entry[name] for name in sorted(entry) if name.startswith("msgstr")]
-        if any(forms):
+        if any(forms) or keep_empty:
             messages[key] = "\0".join(forms)
 
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

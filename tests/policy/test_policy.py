@@ -127,6 +127,15 @@ def test_the_whole_outline_loads() -> None:
     assert policy.warnings == ('purpose "analytics" (1): no description; visitors can\'t know what they agree to',)
 
 
+def test_own_words_that_no_page_uses_are_a_warning() -> None:
+    text = '[site.texts.en]\n"Accept everything" = "Yes"\n"Accept all" = "Yes"\n[site.texts.fr]\n"%(n)s day" = "j"'
+    warned = [line for line in PrivacyPolicy.parse(BASE + text).warnings if line.startswith("site.texts")]
+    assert warned == [
+        'site.texts.en."Accept everything": no page has this sentence',
+        "site.texts.fr: not one of site.languages, so nobody reads it",
+    ]
+
+
 def test_a_file_without_a_required_purpose_gets_the_necessary_one() -> None:
     assert PrivacyPolicy.parse(BASE).required_purposes == {"necessary"}
 
@@ -136,6 +145,14 @@ def test_a_file_without_a_required_purpose_gets_the_necessary_one() -> None:
     [
         ("[sight]\nx = 1", r"^sight: unknown key \(did you mean \"site\"\?\)"),
         ("[site]\nhostz = []", r"^site\.hostz: unknown key \(did you mean \"hosts\"\?\)"),
+        ("[site]\nab_test = true", r"^site\.ab_test: unknown key; the buttons of the banner are equal, for everybody"),
+        ('[[variant]]\nbanner = "corner"', r"^variant: unknown key; the buttons .* tested against another"),
+        ('[site]\nreject_style = "link"', r"^site\.reject_style: unknown key; the buttons of the banner are equal"),
+        ('[site]\nbanner = ["bottom", "centre"]', r"^site\.banner: expected `str`"),
+        ('[site.texts.en]\n"Reject all" = " "', r'^site\.texts\.en\."Reject all": empty'),
+        ('[site.texts.en]\n"Write to: %(contact)s" = "Write!"', r"lacks the placeholder %\(contact\)s"),
+        ('[site.texts.en]\n"Accept all" = "%(all)s"', r"has a placeholder %\(all\)s"),
+        ('[site.texts.en]\n"Write to: %(contact)s" = "100 % %(contact)s"', r"has a % that belongs to no placeholder"),
         (
             '[[purpose]]\nid = "analytics"\n[[cookie]]\nname = "a"\npurpose = "analytcs"',
             r'^cookie\[0\]\.purpose: "analytcs" is not a purpose \(did you mean "analytics"\?\)',
