@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import difflib
+from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
+
+if TYPE_CHECKING:
+    from consent_middleware.policy import PrivacyPolicy
 
 MAX_BODY = 16_384
 MAX_FIELDS = 100
@@ -33,7 +37,7 @@ class ChoiceRequest(msgspec.Struct, frozen=True):
 
 
 class _Json(msgspec.Struct, frozen=True):
-    choice: str
+    choice: str = ""
     purpose: str | list[str] = []
     purposes: list[str] = []
     return_to: str = msgspec.field(default="", name="return")
@@ -65,7 +69,7 @@ def parse_form(body: bytes) -> dict[str, list[str]]:
 
 
 async def read_choice(request: Request) -> ChoiceRequest:
-    """What was chosen. Raises BadChoice."""
+    """What was chosen; whether the policy knows the purposes is for `check_purposes`. Raises BadChoice."""
     body = await read_body(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -78,6 +82,9 @@ async def read_choice(request: Request) -> ChoiceRequest:
     if kind not in {"application/x-www-form-urlencoded", ""}:
         raise BadChoice(f'"{kind[:60]}" is neither a form nor JSON')
     fields = parse_form(body)
+    # "reject" and "accept" in one form: nobody can say which was meant, so neither is taken.
+    if len(set(fields.get("choice", []))) > 1:
+        raise BadChoice("the form holds more than one choice")
     one = {name: values[-1] for name, values in fields.items()}
     sent = _Json(
         choice=one.get("choice", ""),
@@ -90,8 +97,11 @@ async def read_choice(request: Request) -> ChoiceRequest:
 
 
 def _checked(sent: _Json, purposes: frozenset[str], *, as_json: bool) -> ChoiceRequest:
+    known = ", ".join(get_args(Verb)[:3])
+    if not sent.choice:
+        raise BadChoice(f"choice is missing; it is one of {known}")
     if sent.choice not in get_args(Verb):
-        raise BadChoice(f'choice is one of {", ".join(get_args(Verb)[:3])}, not "{sent.choice[:40]}"')
+        raise BadChoice(f'choice is one of {known}, not "{sent.choice[:40]}"')
     source = sent.source if sent.source in get_args(Source) else "api"
     return ChoiceRequest(
         choice=sent.choice,  # type: ignore[arg-type]  # checked against the literal's own values above
@@ -102,3 +112,13 @@ def _checked(sent: _Json, purposes: frozenset[str], *, as_json: bool) -> ChoiceR
         fingerprint=sent.fingerprint,
         as_json=as_json,
     )
+
+
+def check_purposes(sent: ChoiceRequest, policy: PrivacyPolicy) -> None:
+    """Raises BadChoice for a purpose that the policy does not declare: half of a choice is not what was chosen."""
+    known = [purpose.id for purpose in policy.purposes]
+    if unknown := sorted(sent.purposes.difference(known)):
+        wrong = unknown[0][:40]
+        near = difflib.get_close_matches(wrong, known, n=1)
+        way_out = f'did you mean "{near[0]}"?' if near else f"the purposes are {', '.join(known)}"
+        raise BadChoice(f'"{wrong}" is no purpose of this site; {way_out}')

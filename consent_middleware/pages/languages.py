@@ -44,16 +44,6 @@ NAMES = {
     "ja": "日本語",
     "zh": "中文",
 }
-# Known by name and by their dates, but without a catalogue so far: their readers get English sentences.
-UNTRANSLATED = frozenset(
-    {
-        "mt",
-        "ro",
-        "sk",
-        "sl",
-        "uk",
-    }
-)
 RIGHT_TO_LEFT = frozenset({"ar", "he"})
 # What browsers send for a language that we keep under another code.
 ALIASES = {"no": "nb", "nn": "nb", "iw": "he"}

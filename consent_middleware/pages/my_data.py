@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import hashlib
 import hmac
-import io
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from consent_middleware.pages.choice_request import BadChoice, parse_form, read_body
+from consent_middleware.pages.my_data_rows import columns, csv_of, decoded, line_of, rows_of
+from consent_middleware.pages.refusals import unreadable
 from consent_middleware.pages.rendering import page, page_language
 from consent_middleware.pages.requests import right_titles
 from consent_middleware.pages.same_site import from_this_site
@@ -29,13 +28,18 @@ if TYPE_CHECKING:
     from consent_middleware.spool import Kind
 
 VERBS: Final[tuple[Kind, ...]] = ("erase", "restrict", "unrestrict", "object", "correct")
+SHOWN_VERBS: Final = ("correct", "restrict", "object", "erase")
 # An answer is asked for once in so many seconds for each visitor; whoever comes back sooner reads the same one.
 FRESH_SECONDS = 600
 # An answer that has not come by then is asked for again: an erasure took it away, or the service was not running.
 ASK_AGAIN_SECONDS = 30
 MAX_CORRECTION = 2000
+# A character of four bytes is sent as twelve.
+MAX_BODY = 12 * MAX_CORRECTION + 1000
 MAX_ROWS_SHOWN = 200
 MAX_ASKED = 10_000
+# What the answer says of a right that is in force.
+SWITCHES: Final = {"restrict": "restricted", "object": "objected"}
 VISITOR_COOKIES = ("__Host-visitor", "visitor")
 
 
@@ -65,6 +69,7 @@ async def show(services: Services, request: Request) -> Response:
             )
         return _download(form, visitor, answer, t)
     done = request.query_params.get("done", "")
+    held = decoded(answer)
     rows = rows_of(answer)
     return page(
         services,
@@ -72,12 +77,14 @@ async def show(services: Services, request: Request) -> Response:
         "data.html",
         visitor=visitor,
         ready=answer is not None,
-        rows=[{name: _shown(name, value) for name, value in row.items()} for row in rows[-MAX_ROWS_SHOWN:][::-1]],
-        columns=columns_of(rows),
+        lines=[line_of(row) for row in rows[-MAX_ROWS_SHOWN:][::-1]],
+        columns=columns(t),
         total=len(rows),
+        kept=t.span(services.policy.retention.raw_days, "day"),
+        in_force={verb for verb, name in SWITCHES.items() if held.get(name) is True},
         done=(arrived := {**right_titles(t), **titles(t)}).get(done, ""),
         reference=request.query_params.get("reference", "")[:8] if done in arrived else "",
-        actions=[(verb, titles(t)[verb], explanations(t)[verb]) for verb in VERBS if verb != "unrestrict"],
+        actions=[(verb, titles(t)[verb], explanations(t)[verb]) for verb in SHOWN_VERBS],
         lift=titles(t)["unrestrict"],
         max_correction=MAX_CORRECTION,
     )
@@ -126,48 +133,6 @@ def _download(form: str, visitor: str | None, answer: bytes | None, t: Words) ->
     return Response(csv_of(rows_of(answer)), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def rows_of(answer: bytes | None) -> list[dict[str, Any]]:
-    """The rows of an answer, oldest first."""
-    if answer is None:
-        return []
-    decoded = msgspec.json.decode(answer)
-    found = decoded.get("rows", decoded.get("events", [])) if isinstance(decoded, dict) else decoded
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """The columns in which any row has something, in the order in which they first appear."""
-    columns: dict[str, None] = {}
-    for row in rows:
-        columns.update({name: None for name, value in row.items() if value not in ("", None, 0, {}, [])})
-    return list(columns)
-
-
-def _shown(name: str, value: object) -> object:
-    """A value as the page's table shows it: a time to the second, in UTC; the copies to take away are exact."""
-    return value[:19].replace("T", " ") if name == "time" and isinstance(value, str) else value
-
-
-def csv_of(rows: list[dict[str, Any]]) -> str:
-    """RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row.get(name, "")) for name in columns])
-    return out.getvalue()
-
-
-def _cell(value: object) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} and not _number(text) else text
-
-
-def _number(text: str) -> bool:
-    return text.lstrip("-").replace(".", "", 1).isdigit()
-
-
 def titles(t: Words) -> dict[str, str]:
     return {
         "correct": t("Correct"),
@@ -190,6 +155,15 @@ def explanations(t: Words) -> dict[str, str]:
     }
 
 
+def correction(fields: dict[str, list[str]]) -> str:
+    """What is said to be wrong, whole: a request about a right is not cut short. Raises BadChoice."""
+    # A browser counts a line's end as one character and sends it as two (HTML, form submission).
+    text = fields.get("text", [""])[-1].replace("\r\n", "\n").strip()
+    if len(text) > MAX_CORRECTION:
+        raise BadChoice(f"the text is longer than {MAX_CORRECTION} characters")
+    return text
+
+
 def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
     """The POST route of one right."""
 
@@ -208,10 +182,10 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
             lines = [t("There is no visitor cookie in this browser, so there is nothing that we could find by it.")]
             return page(services, request, "message.html", status=404, title=title, lines=lines, return_to="/")
         try:
-            fields = parse_form(await read_body(request))
+            fields = parse_form(await read_body(request, MAX_BODY))
+            text = correction(fields) if verb == "correct" else ""
         except BadChoice as error:
-            return JSONResponse({"error": str(error)}, 400)
-        text = fields.get("text", [""])[-1].strip()[:MAX_CORRECTION] if verb == "correct" else ""
+            return unreadable(services, request, error)
         ticket = ticket_for(services, visitor, f"{verb} {text}", time.time())
         record_id = request.scope["consent"].record_id
         if verb == "erase" and record_id is not None:
@@ -224,8 +198,8 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
                     services, request, "message.html", status=503, title=t("My data"), lines=lines, return_to="/"
                 )
         await services.desk.ask(verb, visitor_key(visitor), ticket, text)
-        if verb == "erase":
-            await asyncio.to_thread(_withdraw_answers, services, visitor)
+        # What was prepared before is out of date now: the page shows what is true after the request.
+        await asyncio.to_thread(_withdraw_answers, services, visitor)
         await asyncio.to_thread(note, services.data_dir, verb, ticket, text)
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"state": "accepted", "request": verb, "reference": ticket[:8]}, 202)

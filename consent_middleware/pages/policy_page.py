@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from consent_middleware.pages.disclosures import with_disclosures
 from consent_middleware.pages.document import Document, markdown
 from consent_middleware.pages.memory import remembered
 from consent_middleware.pages.policy_document import cookie_table, policy_document, vendor_table
@@ -27,33 +28,41 @@ def document_for(policy: PrivacyPolicy, language: str) -> Document:
 
 def policy_fragment(policy: PrivacyPolicy, language: str) -> str:
     """The policy as one `<article>` of HTML, for a site that shows it in its own template."""
-    document = document_for(policy, language)
-    return render("policy_article.html", policy, words_for(policy, language), document=document)
+    return article(policy, document_for(policy, language))
+
+
+def article(policy: PrivacyPolicy, document: Document) -> str:
+    return render("policy_article.html", policy, words_for(policy, document.language), document=document)
+
+
+async def document_now(services: Services, request: Request) -> Document:
+    """The policy in the language of the request, with what was shared last."""
+    language = page_language(services.policy, request)
+    return await with_disclosures(services, document_for(services.policy, language))
 
 
 async def policy_html(services: Services, request: Request) -> Response:
-    policy = services.policy
-    language = page_language(policy, request)
+    document = await document_now(services, request)
     if request.query_params.get("fragment"):
         return Response(
-            policy_fragment(policy, language),
+            article(services.policy, document),
             media_type="text/html",
-            headers=page_headers(language, private=False),
+            headers=page_headers(document.language, private=False),
         )
     await keep(services)
-    return page(services, request, "policy.html", private=False, document=document_for(policy, language))
+    return page(services, request, "policy.html", private=False, document=document)
 
 
 async def policy_json(services: Services, request: Request) -> Response:
-    language = page_language(services.policy, request)
-    body = msgspec.json.encode(document_for(services.policy, language))
-    return Response(body, media_type="application/json", headers=page_headers(language, private=False))
+    document = await document_now(services, request)
+    headers = page_headers(document.language, private=False)
+    return Response(msgspec.json.encode(document), media_type="application/json", headers=headers)
 
 
 async def policy_markdown(services: Services, request: Request) -> Response:
-    language = page_language(services.policy, request)
-    text = markdown(document_for(services.policy, language))
-    return Response(text, media_type="text/markdown", headers=page_headers(language, private=False))
+    document = await document_now(services, request)
+    headers = page_headers(document.language, private=False)
+    return Response(markdown(document), media_type="text/markdown", headers=headers)
 
 
 async def cookies_html(services: Services, request: Request) -> Response:

@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from consent_middleware.pages.banner import STATISTICS_REGIMES, notice, storage_keys
-from consent_middleware.pages.choice_request import BadChoice, ChoiceRequest, read_choice
+from consent_middleware.pages.choice_request import BadChoice, ChoiceRequest, check_purposes, read_choice
 from consent_middleware.pages.memory import remembered
 from consent_middleware.pages.purposes import purpose_cards
 from consent_middleware.pages.receipt import one_time_link
-from consent_middleware.pages.rendering import page, page_headers, page_language, render
+from consent_middleware.pages.refusals import refused, unreadable
+from consent_middleware.pages.rendering import page, page_language, render
 from consent_middleware.pages.revisions import keep
 from consent_middleware.pages.same_site import from_this_site, safe_return
 from consent_middleware.pages.words import words_for
@@ -107,7 +108,7 @@ async def choose(services: Services, request: Request) -> Response:
     try:
         sent = await read_choice(request)
     except BadChoice as error:
-        return JSONResponse({"error": str(error)}, 400)
+        return unreadable(services, request, error)
     return_to = safe_return(sent.return_to or request.headers.get("referer"), request.headers.get("host", ""))
     if sent.choice == "choose":
         return RedirectResponse(f"{policy.site.prefix}/?{urlencode({'return': return_to})}", 303)
@@ -116,6 +117,11 @@ async def choose(services: Services, request: Request) -> Response:
         if sent.as_json:
             return JSONResponse({"error": message}, 409)
         return await show(services, request, status=409, message=message)
+    # After the fingerprint: a form of an older policy may name a purpose that is gone, and is asked again.
+    try:
+        check_purposes(sent, policy)
+    except BadChoice as error:
+        return unreadable(services, request, error)
     return await record(services, request, sent, decision, return_to)
 
 
@@ -234,12 +240,3 @@ async def state(services: Services, request: Request) -> Response:
         },
         headers=headers,
     )
-
-
-def refused(services: Services, request: Request, status: int, title: str, line: str) -> Response:
-    if request.headers.get("content-type", "").startswith("application/json"):
-        headers = page_headers(page_language(services.policy, request), private=True)
-        return JSONResponse({"error": f"{title}. {line}"}, status, headers=headers)
-    host = request.headers.get("host", "")
-    return_to = safe_return(request.headers.get("referer"), host) if status == 503 else "/"
-    return page(services, request, "message.html", status=status, title=title, lines=[line], return_to=return_to)

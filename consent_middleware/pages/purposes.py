@@ -130,7 +130,10 @@ def cookie_lines(policy: PrivacyPolicy, t: Words) -> list[CookieLine]:
             kind=kind_name(cookie.kind, t),
             provider=cookie.provider or policy.controller.name,
             description=policy.text(cookie.description, t.language, policy.site.languages[0]),
-            lifetime=t.lifetime(cookie.lifetime) if cookie.kind != "local" or cookie.lifetime != "session" else "",
+            # Local storage has no end, and a pixel is no thing that is kept: "session" is only the file's default.
+            lifetime=""
+            if cookie.kind in {"local", "pixel"} and cookie.lifetime == "session"
+            else t.lifetime(cookie.lifetime),
         )
 
     return [line(cookie) for cookie in (*own_cookies(policy, t), *policy.cookies)]

@@ -32,6 +32,8 @@ class Words:
 
     def __call__(self, sentence: str, **values: object) -> str:
         text = self._own.get(sentence) or self._catalogue.gettext(sentence)
+        if values and self.direction == "rtl":
+            values = {name: _isolated(value) for name, value in values.items()}
         return text % values if values else text
 
     def several(self, one: str, many: str, count: int) -> str:
@@ -64,6 +66,14 @@ class Words:
             return self("until you close the browser")
         unit = next((unit for unit in ("year", "month", "day", "hour") if seconds % SECONDS[unit] == 0), "minute")
         return self.span(-(-seconds // SECONDS[unit]), unit)
+
+
+def _isolated(value: object) -> object:
+    """A name in Latin letters keeps its own order inside a sentence that runs the other way (UAX 9, FSI and PDI)."""
+    # An address stays as it is: it reads the same either way, and becomes a link only without marks around it.
+    if not isinstance(value, str) or not any("A" <= letter <= "z" for letter in value) or set(value) & set("@/{"):
+        return value
+    return f"\u2068{value}\u2069"
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,20 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from consent_middleware.ledger import open_ledger
 from tests.pages.sites import TEXT, browser, law_group, post, state, words
 
 OPTIONAL = law_group().optional_purposes
+
+
+def chosen(folder: Path) -> list[str]:
+    """What the ledger counted of choices; a banner that was shown is none."""
+    ledger = open_ledger(folder / "var")
+    today = dt.datetime.now(dt.UTC).date()
+    try:
+        return [count.what for count in ledger.rates(today, today) if count.what != "shown"]
+    finally:
+        ledger.close()
 
 
 @pytest.fixture
@@ -26,7 +38,6 @@ def visitor(tmp_path: Path) -> TestClient:
         ("reject", ["analytics"], frozenset()),
         ("save", ["analytics"], {"analytics"}),
         ("save", [], frozenset()),
-        ("save", ["analytics", "no-such-purpose"], {"analytics"}),
         ("add", ["marketing"], {"marketing"}),
     ],
 )
@@ -120,6 +131,11 @@ def test_a_browser_with_cookies_goes_on_to_its_page(visitor: TestClient) -> None
     ("body", "kind"),
     [
         (b"choice=accept&choice=maybe", "application/x-www-form-urlencoded"),
+        (b"choice=reject&choice=accept", "application/x-www-form-urlencoded"),
+        (b"purpose=analytics", "application/x-www-form-urlencoded"),
+        (b"choice=save&purpose=analytics&purpose=no-such-purpose", "application/x-www-form-urlencoded"),
+        (b"choice=accept&purpose=no-such-purpose", "application/x-www-form-urlencoded"),
+        (b"choice=add&purpose=", "application/x-www-form-urlencoded"),
         (b"", "application/x-www-form-urlencoded"),
         (b"\xff\xfe=1", "application/x-www-form-urlencoded"),
         (b"a=1&" * 200 + b"choice=accept", "application/x-www-form-urlencoded"),
@@ -130,13 +146,46 @@ def test_a_browser_with_cookies_goes_on_to_its_page(visitor: TestClient) -> None
         (b'{"choice": 1}', "application/json"),
         (b"[]", "application/json"),
         (b'{"choice": "object-to-all"}', "application/json"),
+        (b'{"purpose": ["analytics"]}', "application/json"),
+        (b'{"choice": "save", "purpose": ["analytics", "no-such-purpose"]}', "application/json"),
+        (b'{"choice": "save", "purpose": "no-such-purpose"}', "application/json"),
+        (b'{"choice": "save", "purposes": ["no-such-purpose"]}', "application/json"),
     ],
 )
-def test_what_is_no_choice_is_refused_and_changes_nothing(visitor: TestClient, body: bytes, kind: str) -> None:
+def test_what_is_no_choice_is_refused_and_changes_nothing(
+    visitor: TestClient, tmp_path: Path, body: bytes, kind: str
+) -> None:
     answer = visitor.post("/_consent/", content=body, headers={"content-type": kind})
     assert answer.status_code == 400
-    assert answer.json()["error"]
+    if "form" in kind:
+        assert "Nothing was changed." in words(answer.text)
+        assert answer.headers["content-type"].startswith("text/html")
+    else:
+        assert answer.json()["error"]
+    assert "set-cookie" not in answer.headers
     assert not state(visitor)["decided"]
+    assert chosen(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"choice": "save", "purpose": "analytcs"}, '"analytcs" is no purpose of this site; did you mean "analytics"?'),
+        ({"choice": "save", "purpose": "x"}, "the purposes are necessary, preferences, analytics, marketing"),
+        ({"choice": "maybe"}, 'choice is one of accept, reject, save, not "maybe"'),
+        ({}, "choice is missing; it is one of accept, reject, save"),
+        ({"choice": "save", "pad": "x" * 20_000}, "the request is longer than 16384 bytes"),
+    ],
+)
+def test_a_choice_that_cannot_be_read_is_answered_with_the_reason(
+    visitor: TestClient, sent: dict[str, str], told: str
+) -> None:
+    assert told in visitor.post("/_consent/", json=sent).json()["error"]
+    page = visitor.post("/_consent/", data={"pad": "", **sent}, headers={"accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["content-language"]) == (400, "en")
+    assert told in words(page.text)
+    script = visitor.post("/_consent/", data={"pad": "", **sent}, headers={"accept": "application/json"})
+    assert told in script.json()["error"]
 
 
 def test_a_choice_under_an_older_policy_is_asked_again(visitor: TestClient) -> None:
@@ -265,7 +314,7 @@ def test_our_own_pages_forbid_everything_that_is_inline(visitor: TestClient, pat
 
 
 def test_text_of_the_policy_file_is_never_markup(tmp_path: Path) -> None:
-    text = TEXT.replace('title = "Statistics"', "title = '<img src=x onerror=alert(1)>\"&amp;'", 1)
+    text = TEXT.replace('title.en = "Statistics"', "title.en = '<img src=x onerror=alert(1)>\"&amp;'", 1)
     visitor = browser(tmp_path, text)
     for path in ("/", "/_consent/", "/_consent/policy", "/_consent/cookies", "/_consent/policy?fragment=1"):
         assert "<img src=x" not in visitor.get(path).text

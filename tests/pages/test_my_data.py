@@ -34,12 +34,12 @@ def asked(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
 
-def answer(folder: Path, rows: list[dict[str, Any]]) -> None:
+def answer(folder: Path, rows: list[dict[str, Any]], **switched: bool) -> None:
     """Answer the one request for a copy, as the analytics service would."""
     (ticket,) = [record["ticket"] for record in asked(folder) if record["kind"] == "export"]
     answers = folder / "var" / "answers"
     answers.mkdir(exist_ok=True)
-    (answers / f"{ticket}.json").write_text(json.dumps({"rows": rows}))
+    (answers / f"{ticket}.json").write_text(json.dumps({"rows": rows, **switched}))
 
 
 def test_without_a_cookie_it_says_that_nothing_can_be_found_and_where_to_write(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_the_copy_is_prepared_once_and_then_shown_newest_first(agreed: TestClien
     answer(tmp_path, ROWS)  # asked for once: `answer` finds one ticket
     page = agreed.get("/_consent/data")
     assert "being prepared" not in page.text
-    assert page.text.index("/about") < page.text.index('<td dir="auto">/</td>')
+    assert page.text.index("/about") < page.text.index("<bdi>/</bdi>")
 
 
 def test_the_copy_can_be_taken_away_in_two_formats(agreed: TestClient, tmp_path: Path) -> None:
@@ -120,9 +120,54 @@ def test_a_foreign_page_can_ask_for_nothing(agreed: TestClient, tmp_path: Path, 
     assert asked(tmp_path) == []
 
 
-def test_a_correction_that_is_too_long_is_refused(agreed: TestClient, tmp_path: Path) -> None:
-    assert agreed.post("/_consent/data/correct", data={"text": "x" * 40_000}).status_code == 400
+@pytest.mark.parametrize("length", [2001, 40_000])
+def test_a_correction_that_is_too_long_is_refused_and_not_cut(agreed: TestClient, tmp_path: Path, length: int) -> None:
+    refused = agreed.post("/_consent/data/correct", data={"text": "x" * length})
+    assert refused.status_code == 400
+    assert "Nothing was changed." in words(refused.text)
     assert asked(tmp_path) == []
+
+
+def test_a_correction_may_be_as_long_as_the_field_in_any_script(agreed: TestClient, tmp_path: Path) -> None:
+    text = "\U0001f4dc" * 1998 + "\r\n文"
+    assert agreed.post("/_consent/data/correct", data={"text": text}).status_code == 303
+    (record,) = [record for record in asked(tmp_path) if record["kind"] == "correct"]
+    assert record["text"] == text.replace("\r\n", "\n")
+
+
+def test_after_a_request_the_page_shows_what_is_true_then(agreed: TestClient, tmp_path: Path) -> None:
+    agreed.get("/_consent/data")
+    answer(tmp_path, ROWS)
+    assert "being prepared" not in agreed.get("/_consent/data").text
+    agreed.post("/_consent/data/restrict")
+    assert "being prepared" in agreed.get("/_consent/data").text
+    kinds = [record["kind"] for record in sorted(asked(tmp_path), key=lambda record: record["time"])]
+    assert kinds == ["export", "restrict", "export"]  # in this order: the second copy comes after the restriction
+
+
+@pytest.mark.parametrize(("switch", "shown"), [("restricted", 1), ("objected", 1), ("", 0)])
+def test_what_is_in_force_is_said_beside_its_right(agreed: TestClient, tmp_path: Path, switch: str, shown: int) -> None:
+    agreed.get("/_consent/data")
+    answer(tmp_path, ROWS, **({switch: True} if switch else {}))
+    assert agreed.get("/_consent/data").text.count("This is in force now.") == shown
+
+
+def test_everything_that_is_held_can_be_seen_on_the_page(agreed: TestClient, tmp_path: Path) -> None:
+    row = {
+        "time": "2026-11-20T10:00:00Z",
+        "path": "/x",
+        "browser": "Firefox",
+        "browser_version": "131",
+        "device": "desktop",
+        "screen": "L",
+    }
+    agreed.get("/_consent/data")
+    answer(tmp_path, [{**row, "props": {"plan": "pro"}, "bytes": 512}])
+    page = words(agreed.get("/_consent/data?lang=de").text)
+    for held in ("2026-11-20 10:00:00", "/x", "desktop · Firefox 131", "screen L", 'props {"plan":"pro"}', "bytes 512"):
+        assert held in page
+    for heading in ("Zeitpunkt", "Seite", "Gekommen von", "Gerät", "Land", "Einzelheiten"):
+        assert heading in page
 
 
 def test_nobody_reads_anothers_copy(agreed: TestClient, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from consent_middleware.ledger import open_ledger
 from consent_middleware.pages import policy_fragment
 from tests.pages.sites import TEXT, browser, law_group, post, words
 
@@ -100,7 +101,8 @@ def test_markdown_shows_text_that_looks_like_markup_as_text(tmp_path: Path) -> N
 
 def test_the_policy_can_stand_in_the_sites_own_template(visitor: TestClient) -> None:
     served = visitor.get("/_consent/policy?fragment=1").text
-    assert served == policy_fragment(law_group(), "en")
+    policy_alone = words(policy_fragment(law_group(), "en"))
+    assert words(served).replace("Nothing has been shared so far. ", "") == policy_alone
     assert served.strip().startswith("<article")
     assert served.strip().endswith("</article>")
     assert "<html" not in served
@@ -118,6 +120,65 @@ def test_each_page_is_offered_in_every_language_of_the_site(visitor: TestClient)
     )
     assert visitor.get("/_consent/policy?lang=xx").headers["content-language"] == "en"
     assert "Accept-Language" in page.headers["vary"]
+
+
+def disclosed(folder: Path, *lines: dict[str, str]) -> None:
+    """Deliveries in the log, as `analytics share` writes them."""
+    ledger = open_ledger(folder / "var")
+    for line in lines:
+        ledger.append_disclosure({"at": "2026-11-23T04:00:00+00:00", "site": "localhost", **line})
+    ledger.close()
+
+
+def test_the_policy_says_in_plain_words_what_was_shared_last(tmp_path: Path) -> None:
+    lines = [
+        {"recipient": "Plain Numbers Ltd", "period": f"day:2026-11-{day:02}", "at": f"2026-11-{day + 2:02}T04:00:00Z"}
+        for day in range(1, 12)
+    ]
+    week = {"recipient": "Harwick University", "period": "week:2026-W46"}
+    disclosed(tmp_path, *lines, week, {**week, "site": "other.example"}, {**week, "period": "some other day"})
+    visitor = browser(tmp_path)
+    page = words(visitor.get("/_consent/policy").text)
+    assert (
+        "The last statistics that were shared Date Who receives it Period 23 November 2026 Harwick University" in page
+    )
+    assert "9 November 2026 – 15 November 2026" in page
+    assert page.count("Plain Numbers Ltd") == 1 + 9  # a recipient, and nine of the last ten deliveries
+    assert "Nothing has been shared so far." not in page
+    tables = [
+        block
+        for part in visitor.get("/_consent/policy.json").json()["parts"]
+        for block in part["blocks"]
+        if block.get("caption") == "The last statistics that were shared"
+    ]
+    assert tables[0]["rows"][0] == ["23 November 2026", "Harwick University", "9 November 2026 – 15 November 2026"]
+    assert "| 23 November 2026 | Harwick University |" in visitor.get("/_consent/policy.md").text
+
+
+def test_a_delivery_is_no_change_of_the_policy(tmp_path: Path) -> None:
+    browser(tmp_path).get("/_consent/policy")
+    disclosed(tmp_path, {"recipient": "Plain Numbers Ltd", "period": "month:2026-02"})
+    later = browser(tmp_path)
+    assert "1 February 2026 – 28 February 2026" in later.get("/_consent/policy").text
+    assert later.get("/_consent/policy/changes").text.count("The text as it was") == 1
+
+
+def test_a_text_in_another_language_is_marked_with_it(tmp_path: Path) -> None:
+    text = TEXT.replace('summary = "Statistics are', 'summary.cy = "Caiff ystadegau"\nsummary.en = "Statistics are', 1)
+    visitor = browser(tmp_path, text)
+    welsh, english = (visitor.get(f"/_consent/policy?lang={code}").text for code in ("cy", "en"))
+    assert "<bdi>Caiff ystadegau</bdi>" in welsh
+    assert '<bdi lang="en">Members are asked again' in welsh
+    assert "<bdi>Members are asked again" in english
+
+
+def test_a_latin_name_keeps_its_order_in_an_arabic_sentence(tmp_path: Path) -> None:
+    text = TEXT.replace('without_it.en = "Nothing.', 'without_it = "Nothing (really).', 1)
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("without_it."))
+    page = browser(tmp_path, text).get("/_consent/?lang=ar").text
+    assert "\u2068Nothing (really). We then count the page, without anything about you.\u2069" in page
+    contact = browser(tmp_path, text).get("/_consent/policy?lang=ar").text
+    assert '<a href="mailto:privacy@larkfield.example">' in contact
 
 
 def test_a_site_overrides_any_sentence(tmp_path: Path) -> None:
