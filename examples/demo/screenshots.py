@@ -14,7 +14,7 @@ from rich.console import Console
 
 from examples import access_log
 from examples.demo.chain import Chain
-from examples.demo.processes import ROOT, DemoError, Processes
+from examples.demo.processes import ROOT, DemoError, Processes, answers, free_port
 from examples.demo.visitors import CHROMIUM_ARGUMENTS, ORDINARY_BROWSER, find_chromium
 
 IMAGES = ROOT / "docs" / "images"
@@ -46,7 +46,22 @@ class Camera:
         self.take(page, name, whole=whole)
 
 
-def take_all(camera: Camera, chain: Chain) -> None:
+def arabic_site(chain: Chain) -> str:
+    """The same site with pages that speak Arabic only; its address."""
+    policy = chain.folder / "arabic.toml"
+    text = chain.policy_path.read_text(encoding="utf-8")
+    policy.write_text(
+        text.replace('languages = ["en", "cy", "de", "fr", "ar"]', 'languages = ["ar"]'), encoding="utf-8"
+    )
+    port = free_port(8003)
+    environment = {**chain.environment, "LAW_GROUP_POLICY": str(policy), "CONSENT_DATA_DIR": str(chain.folder / "ar")}
+    arguments = ("-m", "uvicorn", "examples.law_group.app:app", "--host", "127.0.0.1", "--port", str(port))
+    chain.processes.start("Arabic site", *arguments, environment=environment)
+    chain.processes.wait_until("Arabic site", answers(f"http://127.0.0.1:{port}/static/site.css"), "starting")
+    return f"http://localhost:{port}"
+
+
+def take_all(camera: Camera, chain: Chain, arabic: str) -> None:
     """Every picture that the documentation shows."""
     site = chain.site
     ways: dict[str, dict[str, Any]] = {
@@ -56,8 +71,8 @@ def take_all(camera: Camera, chain: Chain) -> None:
         "arabic": {"locale": "ar"},
     }
     for way, options in ways.items():
-        if way != "arabic":  # the banner speaks the page's own language
-            camera.page(site + "/", f"banner-{way}", **options)
+        # The banner speaks the page's own language: for Arabic there is a site that offers no other.
+        camera.page((arabic if way == "arabic" else site) + "/", f"banner-{way}", **options)
         camera.page(site + "/_consent/", f"preferences-{way}", whole=True, **options)
         camera.page(site + "/_consent/policy", f"policy-{way}", **options)
         page = camera.visitor(**options)
@@ -72,7 +87,11 @@ def take_all(camera: Camera, chain: Chain) -> None:
                 break
             page.wait_for_timeout(1000)
         camera.take(page, f"my-data-{way}", whole=True)
-    camera.page(site + "/about", "placeholder")
+    page = camera.visitor()
+    page.goto(site + "/about", wait_until="networkidle")
+    page.keyboard.press("Escape")  # decides nothing: the banner is put off
+    page.locator(".consent-placeholder").first.scroll_into_view_if_needed()
+    camera.take(page, "placeholder")
     camera.page(site + "/_consent/cookies", "cookies", whole=True)
     for way in ("desktop", "dark"):
         page = camera.visitor(**ways[way])
@@ -108,7 +127,7 @@ def main() -> int:
             chain.start_sites()
             chain.start_service()
             browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGUMENTS))
-            take_all(Camera(browser, chosen.folder), chain)
+            take_all(Camera(browser, chosen.folder), chain, arabic_site(chain))
             browser.close()
     except DemoError as problem:
         print(f"error: {problem}", file=sys.stderr)

@@ -93,7 +93,7 @@ def test_row_18_earlier_texts_stay_retrievable_by_their_hash(run_site: Any, site
     page.goto(site.url + "/")
     choose(page, "accept")
     (entry,) = history(site, receipt_id(page, site))
-    later = run_site(lambda text: text.replace('title = "Statistics"', 'title = "Counting"'), like=site)
+    later = run_site(lambda text: text.replace('title.en = "Statistics"', 'title.en = "Counting"'), like=site)
     shown = page.request.get(f"{later.url}/_consent/notice/{entry.notice}")
     assert shown.ok
     assert "Statistics" in shown.text()
