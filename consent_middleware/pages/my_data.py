@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from consent_middleware.pages.choice_request import BadChoice, parse_form, read_body
-from consent_middleware.pages.my_data_rows import columns, csv_of, decoded, line_of, rows_of
+from consent_middleware.pages.my_data_rows import csv_of, decoded, rows_of, table_of
 from consent_middleware.pages.refusals import unreadable
 from consent_middleware.pages.rendering import page, page_language
 from consent_middleware.pages.requests import right_titles
@@ -71,14 +71,15 @@ async def show(services: Services, request: Request) -> Response:
     done = request.query_params.get("done", "")
     held = decoded(answer)
     rows = rows_of(answer)
+    columns, lines = table_of(rows[-MAX_ROWS_SHOWN:][::-1], t)
     return page(
         services,
         request,
         "data.html",
         visitor=visitor,
         ready=answer is not None,
-        lines=[line_of(row) for row in rows[-MAX_ROWS_SHOWN:][::-1]],
-        columns=columns(t),
+        lines=lines,
+        columns=columns,
         total=len(rows),
         kept=t.span(services.policy.retention.raw_days, "day"),
         in_force={verb for verb, name in SWITCHES.items() if held.get(name) is True},

@@ -48,6 +48,15 @@ def columns(t: Words) -> tuple[str, ...]:
     return (t("Time"), t("What"), t("Page"), t("Came from"), t("Device"), t("Country"), t("Details"))
 
 
+def table_of(rows: list[dict[str, Any]], t: Words) -> tuple[tuple[str, ...], list[Line]]:
+    """Headings and lines, without the columns in which no row has anything."""
+    lines = [line_of(row) for row in rows]
+    headings = columns(t)
+    held = [n for n in range(len(TAKEN)) if n == 0 or any(line.cells[n] for line in lines)]
+    shown = [Line(tuple(line.cells[n] for n in held), line.rest) for line in lines]
+    return (*(headings[n] for n in held), headings[-1]), shown
+
+
 def line_of(row: dict[str, Any]) -> Line:
     """A row for a reader: the time to the second, in UTC; the copies to take away are exact."""
 

@@ -117,13 +117,13 @@ def other_data(policy: PrivacyPolicy, t: Words) -> Part | None:
     blocks: list[Block] = []
     for data in policy.data:
         lines = [
-            (t("What"), ", ".join(data.categories)),
+            (t("What"), t.listed(data.categories)),
             (t("Details"), say(data.description)),
             (t("What for"), say(data.purpose)),
             (t("Legal basis"), basis_name(data.lawful_basis, t)),
             (t("Kept for"), say(data.retention)),
             (t("Where it comes from"), say(data.source)),
-            (t("Who receives it"), ", ".join(data.recipients)),
+            (t("Who receives it"), t.listed(data.recipients)),
             (t("What does not work without it"), say(data.without_it)),
         ]
         pairs = tuple((label, value) for label, value in lines if value)

@@ -67,7 +67,7 @@ def foreign_texts(policy: PrivacyPolicy, language: str) -> dict[str, str]:
     texts += [cookie.description for cookie in policy.cookies]
     for data in policy.data:
         texts += [data.name, data.purpose, data.description, data.retention, data.source, data.without_it]
-        texts.append(", ".join(data.categories))
+        texts.append(words_for(policy, language).listed(data.categories))
     texts += [line.summary for line in policy.history]
     found = {}
     for text in texts:

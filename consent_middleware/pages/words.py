@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
 
 # One pattern per month and language, such as "{d} janvier {y}"; made from CLDR by scripts/locales.py.
+COMMAS = {"ar": "، ", "ja": "、", "zh": "、"}
 DATES = Path(__file__).parent / "locales" / "dates.json"
 
 
@@ -35,6 +36,10 @@ class Words:
         if values and self.direction == "rtl":
             values = {name: _isolated(value) for name, value in values.items()}
         return text % values if values else text
+
+    def listed(self, items: Iterable[str]) -> str:
+        """Several names in a row, with this language's own comma."""
+        return COMMAS.get(catalogue_code(self.language), ", ").join(items)
 
     def several(self, one: str, many: str, count: int) -> str:
         """The plural form that the language wants for `count`, which stands for `%(n)s`."""

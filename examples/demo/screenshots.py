@@ -89,7 +89,7 @@ def take_all(camera: Camera, chain: Chain, arabic: str) -> None:
         camera.take(page, f"my-data-{way}", whole=True)
     page = camera.visitor()
     page.goto(site + "/about", wait_until="networkidle")
-    page.keyboard.press("Escape")  # decides nothing: the banner is put off
+    page.locator(".consent-banner .consent-close").click()  # decides nothing: the banner is put off
     page.locator(".consent-placeholder").first.scroll_into_view_if_needed()
     camera.take(page, "placeholder")
     camera.page(site + "/_consent/cookies", "cookies", whole=True)
