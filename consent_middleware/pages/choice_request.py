@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 MAX_BODY = 16_384
 MAX_FIELDS = 100
+# What somebody may write about a right of theirs; a character of four bytes is sent as twelve.
+MAX_TEXT = 2000
+MAX_TEXT_BODY = 12 * MAX_TEXT + 1000
 
 Verb = Literal["accept", "reject", "save", "choose", "add", "object"]
 Source = Literal["banner", "preferences", "control", "placeholder", "api"]
@@ -66,6 +69,15 @@ def parse_form(body: bytes) -> dict[str, list[str]]:
     for name, value in pairs:
         fields.setdefault(name, []).append(value)
     return fields
+
+
+def words_in(fields: dict[str, list[str]]) -> str:
+    """What somebody wrote into the field "text", whole: a request about a right is not cut short. Raises BadChoice."""
+    # A browser counts a line's end as one character and sends it as two (HTML, form submission).
+    text = fields.get("text", [""])[-1].replace("\r\n", "\n").strip()
+    if len(text) > MAX_TEXT:
+        raise BadChoice(f"the text is longer than {MAX_TEXT} characters")
+    return text
 
 
 async def read_choice(request: Request) -> ChoiceRequest:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from consent_middleware.pages.choice_request import BadChoice, parse_form, read_body
+from consent_middleware.pages.choice_request import MAX_TEXT, MAX_TEXT_BODY, BadChoice, parse_form, read_body, words_in
 from consent_middleware.pages.my_data_rows import csv_of, decoded, rows_of, table_of
 from consent_middleware.pages.refusals import unreadable
 from consent_middleware.pages.rendering import page, page_language
@@ -33,9 +33,6 @@ SHOWN_VERBS: Final = ("correct", "restrict", "object", "erase")
 FRESH_SECONDS = 600
 # An answer that has not come by then is asked for again: an erasure took it away, or the service was not running.
 ASK_AGAIN_SECONDS = 30
-MAX_CORRECTION = 2000
-# A character of four bytes is sent as twelve.
-MAX_BODY = 12 * MAX_CORRECTION + 1000
 MAX_ROWS_SHOWN = 200
 MAX_ASKED = 10_000
 # What the answer says of a right that is in force.
@@ -87,7 +84,7 @@ async def show(services: Services, request: Request) -> Response:
         reference=request.query_params.get("reference", "")[:8] if done in arrived else "",
         actions=[(verb, titles(t)[verb], explanations(t)[verb]) for verb in SHOWN_VERBS],
         lift=titles(t)["unrestrict"],
-        max_correction=MAX_CORRECTION,
+        max_correction=MAX_TEXT,
     )
 
 
@@ -156,15 +153,6 @@ def explanations(t: Words) -> dict[str, str]:
     }
 
 
-def correction(fields: dict[str, list[str]]) -> str:
-    """What is said to be wrong, whole: a request about a right is not cut short. Raises BadChoice."""
-    # A browser counts a line's end as one character and sends it as two (HTML, form submission).
-    text = fields.get("text", [""])[-1].replace("\r\n", "\n").strip()
-    if len(text) > MAX_CORRECTION:
-        raise BadChoice(f"the text is longer than {MAX_CORRECTION} characters")
-    return text
-
-
 def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
     """The POST route of one right."""
 
@@ -183,8 +171,8 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
             lines = [t("There is no visitor cookie in this browser, so there is nothing that we could find by it.")]
             return page(services, request, "message.html", status=404, title=title, lines=lines, return_to="/")
         try:
-            fields = parse_form(await read_body(request, MAX_BODY))
-            text = correction(fields) if verb == "correct" else ""
+            fields = parse_form(await read_body(request, MAX_TEXT_BODY))
+            text = words_in(fields) if verb == "correct" else ""
         except BadChoice as error:
             return unreadable(services, request, error)
         ticket = ticket_for(services, visitor, f"{verb} {text}", time.time())

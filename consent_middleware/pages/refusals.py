@@ -12,7 +12,6 @@ from consent_middleware.pages.same_site import safe_return
 from consent_middleware.pages.words import words_for
 
 if TYPE_CHECKING:
-    from consent_middleware.pages.choice_request import BadChoice
     from consent_middleware.services import Services
 
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
@@ -37,7 +36,7 @@ def refused(services: Services, request: Request, status: int, title: str, line:
     return page(services, request, "message.html", status=status, title=title, lines=[line], return_to=return_to)
 
 
-def unreadable(services: Services, request: Request, error: BadChoice) -> Response:
+def unreadable(services: Services, request: Request, error: ValueError) -> Response:
     """400: what was sent is no request of ours. The reason is for whoever wrote the form or script, in English."""
     if wants_json(request):
         return JSONResponse({"error": str(error)}, 400, headers={"cache-control": "no-store"})

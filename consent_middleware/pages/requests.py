@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from consent_middleware.pages.choice_request import BadChoice, parse_form, read_body
+from consent_middleware.pages.choice_request import MAX_TEXT_BODY, BadChoice, parse_form, read_body, words_in
+from consent_middleware.pages.refusals import unreadable
 from consent_middleware.pages.rendering import page, page_language
 from consent_middleware.pages.same_site import from_this_site
 from consent_middleware.pages.words import Words, words_for
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from consent_middleware.rights.request import Request as Noted
     from consent_middleware.services import Services
 
-MAX_TEXT = 2000
 SAME_SECONDS = 600
 
 
@@ -68,8 +68,10 @@ async def confirm(services: Services, request: Request) -> Response:
     except BadLink as error:
         line = t("Write to: %(contact)s", contact=services.policy.controller.contact)
         return _message(services, request, t("My data"), line, 410 if error.reason == "expired" else 400)
-    except (BadChoice, LedgerUnavailable) as error:
-        return JSONResponse({"error": str(error)}, 400 if isinstance(error, BadChoice) else 503)
+    except BadChoice as error:
+        return unreadable(services, request, error)
+    except LedgerUnavailable as error:
+        return JSONResponse({"error": str(error)}, 503)
     return _arrived(services, request, noted)
 
 
@@ -116,8 +118,8 @@ async def stop_marketing(services: Services, request: Request) -> Response:
         noted = await open_with(
             services, "marketing-objection", address, identity=UNPROVED, ticket=ticket, by="my-data page"
         )
-    except (BadChoice, ValueError) as error:
-        return JSONResponse({"error": str(error)}, 400)
+    except ValueError as error:
+        return unreadable(services, request, error)
     except LedgerUnavailable:
         line = t("We could not record your choice. Nothing has been switched on. Please try again later.")
         return _message(services, request, right_titles(t)["marketing-objection"], line, 503)
@@ -133,11 +135,11 @@ async def complain(services: Services, request: Request) -> Response:
     if (refused := _foreign(services, request, t)) is not None:
         return refused
     try:
-        text = parse_form(await read_body(request)).get("text", [""])[-1].strip()[:MAX_TEXT]
+        text = words_in(parse_form(await read_body(request, MAX_TEXT_BODY)))
+        if not text:
+            raise BadChoice("a complaint needs words")
     except BadChoice as error:
-        return JSONResponse({"error": str(error)}, 400)
-    if not text:
-        return JSONResponse({"error": "a complaint needs words"}, 400)
+        return unreadable(services, request, error)
     visitor = visitor_of(request)
     ticket = _ticket(services, f"complaint {visitor}", text)
     noted = await open_with(
