@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from analytics import retention
 from analytics.anonymise import release as releasing
 from analytics.anonymise.cubes import CubeError
 from analytics.anonymise.mechanism import OverspendError
@@ -18,9 +19,9 @@ from analytics.reports import letters
 from analytics.reports.querylog import QueryLog
 from analytics.reports.reporting import Reporting
 from analytics.store import Store
-from analytics.store.migrations import KEPT_FROM, set_retention
 from analytics.subject import answer_pending
 from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.rights.providers import ProviderError, asked_of_the_site
 
 log = logging.getLogger("analytics")
 
@@ -67,16 +68,16 @@ def send_letters(at: Workplace) -> list[str]:
 
 
 def retain(at: Workplace) -> int:
-    """Rows older than the policy keeps them, and old months of the query log; how many rows went."""
-    QueryLog(at.data_dir).purge(dt.datetime.now(dt.UTC).date())
+    """End everything that is past its time, of every kind that the policy has a clock for; how many rows of visits."""
     if at.policy is None:
+        QueryLog(at.data_dir).purge(dt.datetime.now(dt.UTC).date())
         return 0
-    # The engine drops what is too old by itself; what the job finds is what its next merge has not reached yet.
-    set_retention(at.store, at.policy.retention.raw_days)
-    days = {"days": at.policy.retention.raw_days}
-    past = f"{KEPT_FROM} < now() - toIntervalDay({{days:UInt32}})"
-    old = int(at.store.query(f"SELECT count() FROM events WHERE {past}", days)[0][0])
-    if old:
-        table = f"{at.store.local('events')} {at.store.on_cluster}"
-        at.store.command(f"ALTER TABLE {table} DELETE WHERE {past}", days, mutations_sync=2)
-    return old
+    try:
+        asked_of_the_site(at.policy, os.environ.get("CONSENT_HOOKS"))
+    except ProviderError as error:
+        log.warning("the site's own tables keep their rows: %s", error)
+    gone = retention.enforce(retention.Place(at.store, at.data_dir, at.policy, dt.datetime.now(dt.UTC)))
+    for what, count in gone.items():
+        if count:
+            log.info("%s: %d past their time", what, count)
+    return gone.get(retention.ROWS, 0)

@@ -175,6 +175,7 @@ class Retention(Section, frozen=True, kw_only=True):
     consent_record_years: Positive = 7
     requests_years: Positive = 3
     disclosures_years: Positive = 7
+    query_log_months: Positive = 13  # what staff asked of the internal reports
 
 
 class CubeSpec(Section, frozen=True, kw_only=True):

@@ -44,8 +44,9 @@ class ReleasedReader:
         self._manifest = lru_cache(maxsize=1024)(self._read_manifest)
 
     def releases(self, site: str | None = None) -> list[SealedRelease]:
-        """All of them, or those of one site, in the order in which they were sealed."""
-        return sealed.releases(self.releases_dir, site) if self.releases_dir.is_dir() else []
+        """All that still have cells, or those of one site, in the order in which they were sealed."""
+        found = sealed.releases(self.releases_dir, site) if self.releases_dir.is_dir() else []
+        return [release for release in found if release.path.exists()]
 
     def release(self, site: str, period: str | Period) -> SealedRelease | None:
         """The release of that period, or None: it was not sealed."""
@@ -53,6 +54,8 @@ class ReleasedReader:
         path = self.releases_dir / site / f"{stem}.json"
         if not site or "/" in site or site.startswith(".") or not path.is_file():
             return None
+        if not path.with_suffix(".parquet").exists():
+            return None  # its time has passed
         return self._manifest(path, path.stat().st_mtime_ns)
 
     def cubes(self, site: str, period: str) -> dict[str, list[str]]:

@@ -44,6 +44,8 @@ def read_release(releases_dir: Path, site: str, period: Period) -> SealedRelease
         raise ShareRefused(f"{period} of {site} is not sealed: only sealed releases are shared")
     try:
         release = sealed.read_manifest(path)
+        if not release.path.exists() and path.with_suffix(".ended").exists():
+            raise ShareRefused(f"{period} of {site}: its cells have ended with retention.cells_months")
         envelope = json.loads(path.read_bytes())
         if not is_signed(sealed.canonical(release.manifest), str(envelope["signature"]), str(envelope["key"])):
             raise SealError(f"{path}: the signature does not fit the manifest")
@@ -133,4 +135,4 @@ def share(
 def due(recipient: Recipient, releases: list[SealedRelease]) -> Iterator[SealedRelease]:
     """The releases that the recipient's schedule names; what was delivered already is found by its letter."""
     kind = recipients.KINDS.get(recipient.schedule)
-    return (release for release in releases if kind is not None and release.period.kind == kind)
+    return (r for r in releases if kind is not None and r.period.kind == kind and r.path.exists())
