@@ -14,6 +14,7 @@ from analytics.anonymise import release as releasing
 from analytics.anonymise.cubes import CubeError
 from analytics.anonymise.mechanism import OverspendError
 from analytics.anonymise.sealed import SealError
+from analytics.ingest.checkpoint import destroy_old_salts
 from analytics.ingest.loader import load_pending
 from analytics.reports import letters
 from analytics.reports.querylog import QueryLog
@@ -69,6 +70,7 @@ def send_letters(at: Workplace) -> list[str]:
 
 def retain(at: Workplace) -> int:
     """End everything that is past its time, of every kind that the policy has a clock for; how many rows of visits."""
+    destroy_old_salts(at.data_dir)
     if at.policy is None:
         QueryLog(at.data_dir).purge(dt.datetime.now(dt.UTC).date())
         return 0

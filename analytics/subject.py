@@ -122,6 +122,16 @@ def export(store: Store, policy: PrivacyPolicy, visitor: int) -> dict[str, Any]:
     }
 
 
+def is_known(store: Store, data_dir: Path, visitor: int) -> bool:
+    """Is anything of this visitor here: rows, switches, an erasure under way, lines in the quarantine?"""
+    tables = ("events", "restricted", "objected", "erased")
+    found = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE visitor = {{visitor:UInt64}}" for table in tables)
+    if store.query(f"SELECT 1 FROM ({found}) LIMIT 1", {"visitor": visitor}):
+        return True
+    entries = (entry for path in quarantine.files(data_dir) for entry in quarantine.read(path))
+    return any(str(visitor) in entry.line for entry in entries)
+
+
 def erase(store: Store, data_dir: Path, visitors: Sequence[int]) -> dict[int, int]:
     """Erase rows, switches and quarantined lines of visitors; visitor -> rows that were in the store.
 

@@ -41,7 +41,7 @@ def truncate(address: str) -> str:
 def country_of(address: str) -> str:
     """The country of the registry that gave out the address; empty when unknown."""
     try:
-        return iptocc.country_code(address) or ""
+        return iptocc.country_code(address.removeprefix("::ffff:")) or ""  # IPv4, as a dual-stack socket shows it
     except ValueError:
         return ""
 

@@ -12,6 +12,8 @@ from consent_middleware.capture import visitor_key
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
+ID_LENGTH = 22  # of 128 random bits in the alphabet of URLs
+
 
 @click.command(help="Erase the rows of a visitor, named by the value of the visitor cookie or by its key.")
 @click.argument("visitor", required=False)
@@ -44,6 +46,9 @@ def erase(
         else:
             wanted = key if key is not None else visitor_key(visitor or "")
             loader.load_pending(store, data_dir, policy)
+            if not subject.is_known(store, data_dir, wanted):
+                _say_unknown(visitor or str(key), format_)
+                return 1
             removed = {"erased_rows": subject.erase(store, data_dir, [wanted]).get(wanted, 0)}
         time.sleep(3)  # the engine takes old parts away a second or two after they were replaced
         left = store.query("SELECT count() FROM events WHERE visitor IN (SELECT visitor FROM erased)")[0][0]
@@ -53,3 +58,18 @@ def erase(
     else:
         click.echo(f"{removed['erased_rows']} rows erased, {removed['left']} left")
     return 1 if removed["left"] else None
+
+
+def _say_unknown(named: str, format_: str) -> None:
+    """Nothing of that visitor is here: most often the id was mistyped or cut while it was copied."""
+    import msgspec
+
+    if format_ == "json":
+        click.echo(msgspec.json.encode({"known": False, "erased_rows": 0, "left": 0}))
+    length = "" if named.isdigit() or len(named) == ID_LENGTH else f"; this one has {len(named)}"
+    click.echo(
+        f'error: no visitor "{named}" is known here, and nothing was erased. The value of the visitor cookie has '
+        f"{ID_LENGTH} letters, digits, - or _{length}. A key (--key) is the number in an export. Who was erased before "
+        "is not known any more either.",
+        err=True,
+    )

@@ -53,19 +53,19 @@ def import_(
             f"No policy file: site {site}, query parameters {', '.join(sorted(allowed))}, rows kept 35 days.", err=True
         )
     chosen: Any = "combined" if log_format == "common" else log_format
-    rejected = 0
+    wrong = 0
     with opened(None, data_dir, policy) as store:
         for log in logs:
             with _bar(log) as advance:
                 summary = import_log(
                     store, data_dir, log, site=site, basis=basis, allowed=allowed, format_=chosen, on_progress=advance
                 )
-            rejected += sum(summary.rejected.values())
+            wrong += sum(summary.rejected.values()) + (summary.damage is not None)
             if format_ == "json":
                 click.echo(msgspec.json.encode({"log": str(log), **msgspec.structs.asdict(summary)}))
             else:
                 _show(log, summary)
-    return 1 if rejected else None
+    return 1 if wrong else None
 
 
 def _policy_or_none(path: Path) -> PrivacyPolicy | None:
@@ -74,13 +74,19 @@ def _policy_or_none(path: Path) -> PrivacyPolicy | None:
 
 
 def _show(log: Path, summary: Any) -> None:
-    if summary.resumed_at and not summary.lines and not summary.rejected:
+    if summary.resumed_at and not summary.lines and not summary.rejected and not summary.damage:
         click.echo(f"{log}: nothing new; all of it was imported before")
         return
     again = " (the rest was imported before)" if summary.resumed_at else ""
     click.echo(f"{log}: {summary.lines:,} lines of {summary.format} imported{again}")
     for reason, count in sorted(summary.rejected.items(), key=lambda item: -item[1]):
-        click.echo(f"  {count:,} rejected: {reason}")
+        click.echo(f"  {count:,} rejected: {reason}; such as: {summary.examples[reason]}")
+    if summary.damage:
+        click.echo(
+            f"{log}: not read to its end: {summary.damage.what}, at byte {summary.damage.at:,} of "
+            f"{log.stat().st_size:,}. The whole lines before it are imported and kept. Get a whole copy of this log "
+            "and import it: it goes on behind the last line that was taken, and doubles nothing."
+        )
 
 
 @contextlib.contextmanager

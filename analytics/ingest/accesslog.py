@@ -5,83 +5,57 @@ The lines, with their addresses, exist in memory only: they reach the engine thr
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import itertools
-import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Final, Literal, cast
+from typing import Final, Literal
 
 import msgspec
 
-from analytics.ingest import enrich
+from analytics.ingest import checkpoint, enrich
+from analytics.ingest.checkpoint import FIRST_LINE, ImportState
 from analytics.ingest.loader import ONE_BLOCK
+from analytics.ingest.logfile import Damage, LogFile
+from analytics.ingest.pieces import Piece, Slot, pieces
 from analytics.store import Store, open_store
 from consent_middleware.country import country_of
 from consent_middleware.lazy import UserError
 
 Format = Literal["combined", "nginx-json", "caddy-json"]
-PIECE_BYTES: Final = 32 * 1024 * 1024
+PIECE_BYTES: Final = 24 * 1024 * 1024
+AT_ONCE: Final = 2  # one piece is sorted and written while the next one is parsed
 GROWING_SECONDS: Final = 60.0
 STAGED: Final = (
-    "address String, time Int64, method LowCardinality(String), target String, protocol LowCardinality(String), "
-    "status UInt16, bytes UInt64, duration_ms UInt32, referrer LowCardinality(String), "
-    "user_agent LowCardinality(String), host LowCardinality(String), language LowCardinality(String), "
-    "reason LowCardinality(String)"
+    "time DateTime64(3, 'UTC'), page UInt8, visitor UInt64, network UInt64, method LowCardinality(String), "
+    "path LowCardinality(String), link LowCardinality(String), agent LowCardinality(String), "
+    "protocol LowCardinality(String), status UInt16, bytes UInt64, duration_ms UInt32, host LowCardinality(String), "
+    "language LowCardinality(String), reason LowCardinality(String), sample String"
 )
-STATIC: Final = [
-    *("css", "js", "mjs", "map", "json", "xml", "txt", "csv", "wasm", "webmanifest"),
-    *("png", "jpg", "jpeg", "gif", "svg", "ico", "webp", "avif", "bmp", "woff", "woff2", "ttf", "otf", "eot"),
-    *("mp4", "webm", "mp3", "wav", "ogg", "pdf", "zip", "gz", "doc", "docx", "xls", "xlsx", "ppt", "pptx"),
-]
-
-
-class ImportState(msgspec.Struct):
-    """How far one log was imported. The salt goes when the end is reached."""
-
-    identity: str
-    offset: int = 0  # bytes of text, uncompressed
-    sending: list[int] = []  # lengths of the pieces behind it that may be in the store already
-    digest: str = ""  # of the text up to the offset
-    pieces: int = 0
-    lines: int = 0
-    rejected: dict[str, int] = {}
-    salt: tuple[int, int] | None = None
 
 
 class ImportSummary(msgspec.Struct):
-    """What one run of an import did."""
+    """What one run of an import did. `examples`: the beginning of one rejected line for each reason."""
 
     format: str
     lines: int = 0
     resumed_at: int = 0
     rejected: dict[str, int] = {}
     examples: dict[str, str] = {}
+    damage: Damage | None = None
 
 
-def open_log(path: Path) -> IO[bytes]:
-    """A log, plain, gzip or zstd, by its first bytes. Raises UserError."""
-    try:
-        file = path.open("rb")
-        magic = file.read(4)
-        file.seek(0)
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from None
-    if magic[:2] == b"\x1f\x8b":
-        return cast(IO[bytes], gzip.open(file))
-    if magic == b"\x28\xb5\x2f\xfd":
-        try:
-            import zstandard
-        except ImportError:
-            raise UserError(f"{path}: zstd needs: pip install zstandard") from None
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-    return file
+class _Task(msgspec.Struct, frozen=True):
+    """What is to be done with each piece of a log."""
+
+    format: Format
+    site: str
+    basis: str
+    allowed: frozenset[str]
+    salt: tuple[int, int]
+    identity: str
 
 
 def detect(first_line: bytes) -> Format:
@@ -93,24 +67,6 @@ def detect(first_line: bytes) -> Format:
     except msgspec.DecodeError:
         return "nginx-json"
     return "caddy-json" if isinstance(found.get("request"), dict) else "nginx-json"
-
-
-def pieces(file: IO[bytes], size: int, first: Sequence[int], *, growing: bool) -> Iterator[bytes]:
-    """Whole lines, at most `size` bytes at a time, and so always cut at the same places from the same offset.
-
-    `first`: the lengths of the first pieces when they were recorded before. A last line without a newline is left for
-    the next time while the log is `growing`.
-    """
-    for length in first:
-        yield file.read(length)
-    rest = b""
-    while data := file.read(max(size - len(rest), size // 2)):
-        rest += data
-        if cut := rest.rfind(b"\n") + 1:
-            yield rest[:cut]
-            rest = rest[cut:]
-    if rest and not growing:
-        yield rest
 
 
 def import_log(
@@ -127,150 +83,128 @@ def import_log(
 ) -> ImportSummary:
     """Import what is new in a log. `on_progress` gets the bytes read of the file on disk. Raises UserError.
 
-    A log is known again by its text, whatever its name and compression; what was imported of it is skipped.
+    A log is known again by its text, whatever its name and compression; what was imported of it is skipped. Of a log
+    that is damaged, the whole lines before the damage are imported, and `damage` says what is wrong.
     """
     if not store.embedded:
         raise UserError("an import needs the embedded engine on this machine; import here, then move the rows")
-    with open_log(path) as file:
-        first = file.readline(64 * 1024)
+    with LogFile(path) as log:
+        first = log.first_line(FIRST_LINE)
         if not first.strip():
-            return ImportSummary(format_ or "combined")
-        chosen = format_ or detect(first)
-        state = ImportState(hashlib.blake2b(first, digest_size=16).hexdigest())
+            return ImportSummary(format_ or "combined", damage=log.damage)
+    chosen = format_ or detect(first)
     folder = Path(data_dir) / "imports"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file, state, digest = _resume(folder, state, path)
-    with file:
-        state.salt = state.salt or (secrets.randbits(64), secrets.randbits(64))
-        summary = ImportSummary(chosen, resumed_at=state.offset)
-        growing = time.time() - path.stat().st_mtime < GROWING_SECONDS
-        recorded = list(state.sending)
-        state.sending = []
-        sent: deque[tuple[bytes, Future[dict[str, int]]]] = deque()
-        with open_store(f"chdb://{store.folder}", data_dir, migrate=False) as second, ThreadPoolExecutor(2) as two:
-
-            def settle() -> None:
-                """Record the oldest piece under way: it is in the store."""
-                piece, future = sent.popleft()
-                _count(future.result(), state, summary)
-                digest.update(piece)
-                state.offset += len(piece)
-                state.sending.pop(0)
-                state.pieces += 1
-                state.digest = digest.hexdigest()
-                _write(folder, state)
-                on_progress(_position(file))
-
-            for number, piece in enumerate(pieces(file, piece_bytes, recorded, growing=growing), state.pieces):
-                if len(sent) == 2:  # one is sorted and written while the next one is parsed
-                    settle()
-                state.sending.append(len(piece))
-                _write(folder, state)  # a repetition sends the same bytes, even when the log grew
-                one = _Piece(piece, number, chosen, site, basis, allowed, state.salt, state.identity)
-                sent.append((piece, two.submit(_import_piece, (store, second)[number % 2], one)))
-            while sent:
-                settle()
-    state.salt = None  # from here on nobody can compute a key from an address
-    _write(folder, state)
+    checkpoint.destroy_old_salts(data_dir)
+    log, state = checkpoint.resume(folder, path, ImportState(checkpoint.identity(first)))
+    summary = ImportSummary(chosen, resumed_at=state.offset)
+    growing = time.time() - path.stat().st_mtime < GROWING_SECONDS
+    state.salt, state.salted = state.salt or (secrets.randbits(64), secrets.randbits(64)), state.salted or time.time()
+    task = _Task(chosen, site, basis, allowed, state.salt, state.identity)
+    slots = [Slot(piece_bytes) for _ in range(AT_ONCE + 1)]
+    try:
+        with (
+            log,
+            open_store(f"chdb://{store.folder}", data_dir, migrate=False) as second,
+            ThreadPoolExecutor(AT_ONCE + 1) as threads,
+        ):
+            threads.submit(enrich.warm)
+            run = _Run((store, second), threads, folder, state, summary, task)
+            free = list(slots)
+            recorded, state.sending = state.sending, []
+            for piece in pieces(log, free, piece_bytes, recorded, state.checksum, growing=growing):
+                run.send(piece)
+                if len(run.sent) == AT_ONCE:
+                    free.append(run.settle())
+                    on_progress(log.position)
+            while run.sent:
+                run.settle()
+    finally:
+        for slot in slots:
+            slot.close()
+    summary.damage = log.damage
+    if not log.damage:
+        state.salt = None  # from here on nobody can compute a key from an address
+        checkpoint.write(folder, state)
     return summary
 
 
-def _position(file: Any) -> int:
-    """How far the file on disk was read, for the progress bar."""
-    inner = getattr(file, "fileobj", None) or getattr(file, "raw", file)
-    try:
-        return int(inner.tell())
-    except (OSError, ValueError, AttributeError):
-        return 0
+class _Run:
+    """Pieces on their way into the store, the oldest first."""
+
+    def __init__(
+        self,
+        stores: tuple[Store, ...],
+        threads: ThreadPoolExecutor,
+        folder: Path,
+        state: ImportState,
+        summary: ImportSummary,
+        task: _Task,
+    ) -> None:
+        self.sent: deque[tuple[Piece, Future[dict[str, tuple[int, str]]]]] = deque()
+        self._stores, self._threads, self._folder = stores, threads, folder
+        self._state, self._summary, self._task = state, summary, task
+
+    def send(self, piece: Piece) -> None:
+        """Record a piece, so that a repetition sends the same bytes even when the log grew, and start on it."""
+        number = self._state.pieces + len(self.sent)
+        self._state.sending.append(piece.length)
+        checkpoint.write(self._folder, self._state)
+        store = self._stores[number % AT_ONCE]
+        self.sent.append((piece, self._threads.submit(_import_piece, store, piece.slot.path, number, self._task)))
+
+    def settle(self) -> Slot:
+        """Wait for the oldest piece and record that it is in the store."""
+        piece, future = self.sent.popleft()
+        state, summary = self._state, self._summary
+        for reason, (count, sample) in future.result().items():
+            if reason:
+                state.rejected[reason] = state.rejected.get(reason, 0) + count
+                summary.rejected[reason] = summary.rejected.get(reason, 0) + count
+                summary.examples.setdefault(reason, sample)
+            else:
+                state.lines += count
+                summary.lines += count
+        state.offset += piece.length
+        state.checksum = piece.checksum
+        state.sending.pop(0)
+        state.pieces += 1
+        checkpoint.write(self._folder, state)
+        return piece.slot
 
 
-def _resume(folder: Path, fresh: ImportState, path: Path) -> tuple[IO[bytes], ImportState, Any]:
-    """The log, open behind what was imported of it, its state, and the hash of what lies before."""
-    for number in itertools.count():
-        known = folder / f"{fresh.identity}-{number}.json"
-        file = open_log(path)
-        digest = hashlib.blake2b(digest_size=16)
-        if not known.exists():
-            fresh.identity = known.stem
-            return file, fresh, digest
-        state = msgspec.json.decode(known.read_bytes(), type=ImportState)
-        left = state.offset
-        while left and (data := file.read(min(left, 4 * 1024 * 1024))):
-            digest.update(data)
-            left -= len(data)
-        if not left and (state.offset == 0 or digest.hexdigest() == state.digest):
-            return file, state, digest
-        file.close()  # another log that begins with the same line
-    raise AssertionError
-
-
-def _write(folder: Path, state: ImportState) -> None:
-    unfinished = folder / f".{state.identity}"
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(state))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(folder / f"{state.identity}.json")
-
-
-class _Piece(msgspec.Struct, frozen=True):
-    """What is to be done with one piece of a log."""
-
-    text: bytes
-    number: int
-    format: Format
-    site: str
-    basis: str
-    allowed: frozenset[str]
-    salt: tuple[int, int]
-    identity: str
-
-
-def _count(found: dict[str, int], state: ImportState, summary: ImportSummary) -> None:
-    for reason, count in found.items():
-        if reason:
-            state.rejected[reason] = state.rejected.get(reason, 0) + count
-            summary.rejected[reason] = summary.rejected.get(reason, 0) + count
-        else:
-            state.lines += count
-            summary.lines += count
-
-
-def _import_piece(store: Store, piece: _Piece) -> dict[str, int]:
-    """Parse, explain and insert one piece; lines by the reason for their rejection, the empty one for none."""
-    tables = {name: f"import_{name}_{piece.number % 2}" for name in ("staged", "agents", "sources", "countries")}
-    staged = tables["staged"]
+def _import_piece(store: Store, path: str, number: int, task: _Task) -> dict[str, tuple[int, str]]:
+    """Parse, explain and insert one piece; lines, with an example, by the reason for their rejection, "" for none."""
+    names = enrich.ImportNames.of(number % AT_ONCE)
     # Only a query with an allowed parameter is looked at; all others are one value, the empty one.
-    wanted = [f"{name}=" for name in sorted(piece.allowed)] or ["\0"]
-    store.command(
-        f"CREATE OR REPLACE TABLE {staged} ({STAGED}, "
-        "tagged String MATERIALIZED if(multiSearchAny(target, " + _array(wanted) + "), queryString(target), '')) "
-        "ENGINE = Memory"
-    )
+    wanted = [f"{name}=" for name in sorted(task.allowed)] or ["\0"]
+    store.command(f"CREATE OR REPLACE TABLE {names.staged} ({STAGED}) ENGINE = Memory")
     try:
-        store.load_lines(store.sql(f"parse_{piece.format.replace('-', '_')}"), {"staged": staged}, piece.text)
-        found = dict(store.query(f"SELECT toString(reason), count() FROM {staged} GROUP BY reason"))
-        enrich.make_import_tables(store, tables, piece.allowed, country_of, piece.site)
+        store.command(
+            store.sql("stage_lines").replace("${parse}", store.sql(f"parse_{task.format.replace('-', '_')}")),
+            {
+                "staged": names.staged,
+                "log": path,
+                "salt_a": task.salt[0],
+                "salt_b": task.salt[1],
+                "wanted": wanted,
+            },
+        )
+        found = store.query(store.sql("rejected_lines"), {"staged": names.staged})
+        enrich.explain_import(store, names, task.allowed, country_of, task.site)
         store.command(
             store.sql("insert_imported"),
             {
-                **tables,
-                "site": piece.site,
-                "basis": piece.basis,
-                "salt_a": piece.salt[0],
-                "salt_b": piece.salt[1],
-                "static": STATIC,
+                "staged": names.staged,
+                "agents": names.agents,
+                "sources": names.sources,
+                "countries": names.countries,
+                "site": task.site,
+                "basis": task.basis,
             },
-            insert_deduplication_token=f"import:{piece.identity}:{piece.number}",
+            insert_deduplication_token=f"import:{task.identity}:{number}",
             **ONE_BLOCK,
         )
     finally:
-        for table in tables.values():
-            store.command(f"DROP TABLE IF EXISTS {table}")
-    return found
-
-
-def _array(words: list[str]) -> str:
-    quoted = ", ".join("'" + word.replace("\\", "\\\\").replace("'", "\\'") + "'" for word in words)
-    return f"[{quoted}]"
+        enrich.forget_import(store, names)
+    return {str(reason): (int(count), str(sample)) for reason, count, sample in found}

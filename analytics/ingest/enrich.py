@@ -20,12 +20,10 @@ AGENT_STRUCTURE: Final = ", ".join(
 SOURCE_STRUCTURE: Final = "referrer LowCardinality(String), query String, " + ", ".join(
     f"{name} LowCardinality(String)" for name in ("source", "channel", "utm_source", "utm_medium")
 )
-IMPORT_SOURCE_STRUCTURE: Final = "referrer LowCardinality(String), query String, " + ", ".join(
-    f"{name} LowCardinality(String)"
-    for name in (
-        *("host", "kept", "source", "channel", "utm_source", "utm_medium"),
-        *("utm_campaign", "utm_term", "utm_content"),
-    )
+AGENT_FIELDS: Final = ("browser", "browser_version", "os", "os_version", "device", "bot")
+LINK_FIELDS: Final = (
+    *("host", "kept", "source", "channel", "utm_source", "utm_medium"),
+    *("utm_campaign", "utm_term", "utm_content"),
 )
 _encode = msgspec.json.Encoder().encode
 _agent = lru_cache(100_000)(useragent.parse)
@@ -62,25 +60,74 @@ def _fill(store: Store, table: str, structure: str, rows: list[list[Any]]) -> No
         store.load(table, structure, "JSONCompactEachRow", [b"\n".join(map(_encode, rows)), b"\n"])
 
 
-def make_import_tables(
-    store: Store, tables: dict[str, str], allowed: frozenset[str], country_of: Callable[[str], str], site: str
+class ImportNames(msgspec.Struct, frozen=True):
+    """The names of what the engine holds in memory about one piece of a log: a table, and three dictionaries."""
+
+    staged: str
+    agents: str
+    sources: str
+    countries: str
+
+    @classmethod
+    def of(cls, number: int) -> ImportNames:
+        return cls(*(f"import_{name}_{number}" for name in ("staged", "agents", "sources", "countries")))
+
+
+def warm() -> None:
+    """Load what explains user agents and referrers, while the engine is still reading."""
+    _agent("-", "")
+    _source("", "")
+
+
+def explain_import(
+    store: Store, names: ImportNames, allowed: frozenset[str], country_of: Callable[[str], str], site: str
 ) -> None:
-    """Tables of the user agents, referrers with campaign parameters, and addresses of a piece of an access log."""
-    staged = tables["staged"]
-    agents = store.query(f"SELECT DISTINCT toString(user_agent) FROM {staged} WHERE reason = ''")
-    agents_structure = AGENT_STRUCTURE.replace(", hints LowCardinality(String)", "")
-    texts = [(text, _fields(_agent(text[:MAX_USER_AGENT], ""))) for (text,) in agents]
-    _fill(store, tables["agents"], agents_structure, [[text, *fields] for text, fields in texts])
-    pairs = store.query(f"SELECT DISTINCT toString(referrer), tagged FROM {staged} WHERE reason = ''")
+    """Dictionaries of the user agents, links (referrer and query) and networks of a piece of an access log."""
+    staged = names.staged
+    agents = []
+    for (text,) in store.query(f"SELECT DISTINCT toString(agent) FROM {staged} WHERE reason = ''"):
+        agents.append([text, *_fields(_agent(text[:MAX_USER_AGENT], ""))])
+    _dictionary(store, names.agents, "agent String", AGENT_FIELDS, agents)
     own = frozenset((site.removeprefix("www."),))
-    rows = []
-    for link, query in pairs:
-        host = referrer_host(link, own)
-        kept = scrub_query(query, allowed)
-        values = parse_qs(kept)
-        campaign = [values.get(name, [""])[0] for name in ("utm_campaign", "utm_term", "utm_content")]
-        rows.append([link, query, host, kept, *_source(host, kept), *campaign])
-    _fill(store, tables["sources"], IMPORT_SOURCE_STRUCTURE, rows)
-    addresses = store.query(f"SELECT DISTINCT address FROM {staged} WHERE reason = ''")
-    countries = [[address, country_of(address)] for (address,) in addresses]
-    _fill(store, tables["countries"], "address String, country LowCardinality(String)", countries)
+    sources = []
+    for (link,) in store.query(f"SELECT DISTINCT toString(link) FROM {staged} WHERE reason = '' AND page"):
+        sources.append([link, *_link(link, allowed, own)])
+    _dictionary(store, names.sources, "link String", LINK_FIELDS, sources)
+    networks = store.query(f"SELECT DISTINCT network FROM {staged} WHERE reason = '' AND page")
+    countries = [[number, country_of(_network(number))] for (number,) in networks]
+    _dictionary(store, names.countries, "network UInt64", ("country",), countries)
+
+
+def forget_import(store: Store, names: ImportNames) -> None:
+    for name in (names.agents, names.sources, names.countries):
+        store.command(f"DROP DICTIONARY IF EXISTS {name}")
+        store.command(f"DROP TABLE IF EXISTS {name}_rows")
+    store.command(f"DROP TABLE IF EXISTS {names.staged}")
+
+
+@lru_cache(100_000)
+def _link(link: str, allowed: frozenset[str], own: frozenset[str]) -> tuple[str, ...]:
+    url, _, query = link.partition("\n")
+    host = referrer_host(url, own)
+    kept = scrub_query(query, allowed)
+    values = parse_qs(kept)
+    campaign = (values.get(name, [""])[0] for name in ("utm_campaign", "utm_term", "utm_content"))
+    return host, kept, *_source(host, kept), *campaign
+
+
+def _network(number: int) -> str:
+    """An address in a network as the engine counts them: /24 as it is, /48 with a bit above them; "" for 0."""
+    if number >> 48:
+        return f"{number >> 32 & 0xFFFF:x}:{number >> 16 & 0xFFFF:x}:{number & 0xFFFF:x}::"
+    return f"{number >> 16}.{number >> 8 & 255}.{number & 255}.0" if number else ""
+
+
+def _dictionary(store: Store, name: str, key: str, fields: tuple[str, ...], rows: list[list[Any]]) -> None:
+    """A dictionary in the engine's memory over a table in its memory."""
+    structure = ", ".join((key, *(f"{field} String" for field in fields)))
+    _fill(store, f"{name}_rows", structure, rows)
+    layout = "HASHED" if key.endswith("UInt64") else "COMPLEX_KEY_HASHED"
+    store.command(
+        f"CREATE OR REPLACE DICTIONARY {name} ({structure}) PRIMARY KEY {key.split()[0]} "
+        f"SOURCE(CLICKHOUSE(TABLE '{name}_rows')) LAYOUT({layout}()) LIFETIME(0)"
+    )

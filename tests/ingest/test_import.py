@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from analytics.ingest import accesslog
+from analytics.ingest import checkpoint
 from analytics.ingest.accesslog import ImportSummary, import_log
 from analytics.store import Store, open_store
 from analytics.visits import visits_sql
@@ -172,7 +172,7 @@ def test_an_interrupted_import_goes_on_and_doubles_nothing(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     path = write(tmp_path / "access.log", [combined(i, *VIEWS[i % 4]) for i in range(1000)])
-    real, left = accesslog._write, [writes]
+    real, left = checkpoint.write, [writes]
 
     def dying(*arguments: object) -> None:
         left[0] -= 1
@@ -181,7 +181,7 @@ def test_an_interrupted_import_goes_on_and_doubles_nothing(
         real(*arguments)  # type: ignore[arg-type]  # as given
 
     with monkeypatch.context() as patch:
-        patch.setattr(accesslog, "_write", dying)
+        patch.setattr(checkpoint, "write", dying)
         with pytest.raises(Interrupted):
             run(store, path, piece_bytes=30_000)
     with path.open("a") as file:  # and it grew in the meantime

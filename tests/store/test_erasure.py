@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from analytics import subject
 from analytics.ingest import loader, quarantine
 from analytics.ingest.loader import load_pending
 from analytics.store import Store, open_store
+from consent_middleware.capture import visitor_key
 from consent_middleware.rights.desk import Desk
 from consent_middleware.spool import Spool
 from tests.ingest.rows import POLICY, QUICK, row, spool_rows
@@ -169,3 +172,20 @@ def test_a_refused_row_is_kept_with_the_reason_and_loaded_by_a_retry(
     summary = loader.retry_quarantine(plain_store, tmp_path, loader.LoadSummary())
     assert (summary.rows, summary.quarantined) == (1, 1)
     assert plain_store.query("SELECT path FROM events ORDER BY path") == [("/1",), ("/2",), ("/7",)]
+
+
+def test_a_visitor_that_nobody_knows_is_no_erasure_of_nothing(tmp_path: Path) -> None:
+    policy = tmp_path / "privacy.toml"
+    policy.write_text(
+        "revision = 1\nupdated = 2026-11-20\n[controller]\nname = 'Example'\n[site]\nhosts = ['example.org']\n"
+        "[[purpose]]\nid = 'necessary'\nrequired = true\n[[purpose]]\nid = 'analytics'\n"
+    )
+    spool_rows(tmp_path / "var", [row(1, visitor=visitor_key("A" * 22))])
+    command = [sys.executable, "-m", "analytics", "erase", "--policy", policy, "--data-dir", tmp_path / "var"]
+    mistyped, right = (
+        subprocess.run([*command, name], capture_output=True, text=True, check=False) for name in ("A" * 21, "A" * 22)
+    )
+    assert mistyped.returncode == 1
+    assert "no visitor" in mistyped.stderr
+    assert "has 22 letters, digits, - or _; this one has 21" in mistyped.stderr
+    assert (right.returncode, right.stdout) == (0, "1 rows erased, 0 left\n")
