@@ -89,3 +89,26 @@ def test_the_map_stays_closed_until_it_is_opened(site: Any, new_context: Any, wa
     page.wait_for_load_state("networkidle")
     eventually(lambda: page.locator("iframe.map").count() and any(url.endswith("/map") for url in asked))
     assert page.request.get(site.url + "/_consent/state").json()["purposes"]["marketing"] is (way == "always")
+
+
+def test_shown_once_the_page_is_where_it_was_and_the_next_visit_is_closed_again(site: Any, new_context: Any) -> None:
+    page = new_context(viewport={"width": 900, "height": 400}).new_page()
+    page.goto(site.url + "/")
+    page.goto(site.url + "/about?from=letter#where", wait_until="networkidle")
+    page.locator(".consent-banner .consent-close").click()
+    page.locator(".consent-placeholder a.consent-button").focus()
+    page.evaluate("scrollTo(0, 250)")
+    at = page.evaluate("scrollY")
+    assert at > 100
+    page.keyboard.press("Enter")
+    page.locator("iframe.map").wait_for()
+    eventually(lambda: abs(page.evaluate("scrollY") - at) < 3)
+    assert page.evaluate("document.activeElement.className") == "map"
+    assert page.locator(".consent-status").inner_text() == ""  # nothing was chosen, so nothing was saved
+    assert page.url == site.url + "/about?from=letter#where"
+    assert not page.request.get(site.url + "/_consent/state").json()["decided"]
+    page.go_back()
+    page.go_forward()
+    page.reload()
+    page.locator(".consent-placeholder").wait_for()
+    assert page.locator("iframe.map").count() == 0

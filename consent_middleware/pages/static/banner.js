@@ -126,21 +126,21 @@
     for (let node = element; node && node !== root && node !== doc.body; node = node.parentElement) path.unshift([...node.parentElement.children].indexOf(node));
     return path;
   };
-  const again = (receipt) => {
+  const again = (receipt, once) => {
     const focus = before && before.isConnected && !box.contains(before) ? place(before) : [];
-    history.replaceState({ ...history.state, consent: { y: scrollY, x: scrollX, focus, receipt: receipt || "" } }, "");
+    history.replaceState({ ...history.state, consent: { y: scrollY, x: scrollX, focus, receipt, here: once && location.href } }, "", once);
     location.reload();
   };
   const comeBack = () => {
     const state = history.state && history.state.consent;
     if (!state) return;
     const { consent: _, ...rest } = history.state;
-    history.replaceState(Object.keys(rest).length ? rest : null, "");
+    history.replaceState(Object.keys(rest).length ? rest : null, "", state.here);
     let target = doc.body;
     for (const index of state.focus) target = target && target.children[index];
     if (target && target !== doc.body) target.focus({ preventScroll: true });
     scrollTo(state.x, state.y);
-    status(data.saved, state.receipt);
+    if (!state.here) status(data.saved, state.receipt);
   };
   // Focus goes to where the visitor was before the banner, or to the control that took the banner's place.
   const settle = () => {
@@ -182,6 +182,14 @@
   const close = () => { if (opened) opened.close(); };
 
   doc.addEventListener("focusin", (event) => { if (!event.target.closest(".consent")) before = event.target; });
+  doc.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-consent-once]");
+    // Browsers without this class say in a reload where the first visit came from, and not that the click was ours.
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || !window.CompressionStream) return;
+    event.preventDefault();
+    before = link.closest(".consent-placeholder");
+    again("", link.href);
+  });
   doc.addEventListener("submit", (event) => {
     const form = event.target, button = event.submitter;
     if (!form.closest(".consent") || form.closest(".consent-page") || !button || form.getAttribute("action") !== url) return;
