@@ -29,7 +29,7 @@ def head(services: Services, *, nonce: str | None = None) -> bytes:
     """The tag that belongs before `</head>`: the script that only spares reloads. Nothing here holds back a paint."""
     prefix = services.policy.site.prefix
     mark = f' nonce="{escape(nonce)}"' if nonce else ""
-    return f'<script defer src="{prefix}/{hashed_name("banner.js")}"{mark}></script>'.encode()
+    return f'<script defer fetchpriority="low" src="{prefix}/{hashed_name("banner.js")}"{mark}></script>'.encode()
 
 
 def banner(
@@ -53,7 +53,7 @@ def banner(
     drawn = remembered(policy, key, lambda: fragment(policy, decision, language))
     mark = f' nonce="{escape(nonce)}"' if nonce else ""
     # In the body a style sheet holds back what follows it, the banner, and not the page's own first paint.
-    style = f'<link rel="stylesheet" href="{policy.site.prefix}/{hashed_name("banner.css")}"{mark}>'
+    style = f'<link rel="stylesheet" fetchpriority="low" href="{policy.site.prefix}/{hashed_name("banner.css")}"{mark}>'
     return (style + drawn.replace(RETURN, escape(return_to)).replace(NONCE, mark)).encode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 
 from consent_middleware.ledger import open_ledger
 from consent_middleware.pages import policy_fragment
+from consent_middleware.pages.assets import asset
 from tests.pages.sites import TEXT, browser, law_group, post, words
 
 
@@ -231,6 +233,20 @@ def test_script_and_style_have_names_that_change_with_their_bytes(visitor: TestC
         assert visitor.get(plain, headers={"if-none-match": again.headers["etag"]}).status_code == 304
         assert visitor.get(re.sub(r"[0-9a-f]{12}", "0" * 12, path)).headers["location"] == path
     assert "interface Consent" in visitor.get("/_consent/consent.d.ts").text
+
+
+@pytest.mark.parametrize(
+    ("accepts", "packed"),
+    [("gzip, deflate, br", True), ("br;q=1, gzip;q=0.5", True), ("*", True), ("gzip;q=0", False), ("", False)],
+)
+def test_script_and_style_come_packed_to_whoever_unpacks_them(visitor: TestClient, accepts: str, packed: bool) -> None:
+    with visitor.stream("GET", "/_consent/banner.js", headers={"accept-encoding": accepts}) as answer:
+        raw = b"".join(answer.iter_raw())
+    assert answer.headers.get("content-encoding") == ("gzip" if packed else None)
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert (gzip.decompress(raw) if packed else raw) == asset("banner.js")[0]
+    again = {"accept-encoding": accepts, "if-none-match": answer.headers["etag"]}
+    assert visitor.get("/_consent/banner.js", headers=again).status_code == 304
 
 
 def test_a_lawful_basis_without_words_is_shown_as_the_file_has_it() -> None:
