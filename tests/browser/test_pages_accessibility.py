@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench._npm import package
-from tests.browser.helping import choose, eventually
+from tests.browser.helping import answer_copies, choose, eventually
 
 AXE_VERSION = "4.14.1"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -57,12 +57,22 @@ def found_by(axe: str, page: Any, within: str | None = None) -> list[str]:
     ]
 
 
-def look_at_everything(axe: str, url: str, page: Any) -> dict[str, list[str]]:
-    """Every page before a choice and after it, the dialog among them."""
+def look_at_everything(axe: str, site: Any, page: Any) -> dict[str, list[str]]:
+    """Every page before a choice and after it, the dialog, a refused form and a copy of one's own data among them."""
+    url = site.url
     found: dict[str, list[str]] = {}
     for path in PAGES:
         page.goto(url + path)
         found[path] = found_by(axe, page, "#consent" if not path.startswith("/_consent") else None)
+        if page.locator(".consent-placeholder").count():
+            found["placeholder"] = found_by(axe, page, ".consent-placeholder")
+    assert "placeholder" in found
+    page.goto(url + "/_consent/")
+    page.evaluate("document.querySelector('.consent-switch').value = 'nothing-of-ours'")
+    page.locator(".consent-switch").first.check()
+    page.locator('button[value="save"]').click()
+    page.locator("bdi[lang=en]", has_text="no purpose of this site").wait_for()
+    found["a form that can't be read"] = found_by(axe, page)
     page.goto(url + "/")
     page.locator("[data-consent-open]:visible").first.click()
     page.locator(".consent-dialog").wait_for()
@@ -76,6 +86,11 @@ def look_at_everything(axe: str, url: str, page: Any) -> dict[str, list[str]]:
     for path in ("/_consent/", "/_consent/data", "/_consent/?saved=1"):
         page.goto(url + path)
         found[f"{path} afterwards"] = found_by(axe, page)
+    answer_copies(site.data_dir)
+    page.goto(url + "/_consent/data")
+    page.locator("tbody summary").first.click()
+    assert page.locator(".consent-force").count() == 1
+    found["my data"] = found_by(axe, page)
     return {place: lines for place, lines in found.items() if lines}
 
 
@@ -85,7 +100,7 @@ def look_at_everything(axe: str, url: str, page: Any) -> dict[str, list[str]]:
 def test_axe_finds_nothing(site: Any, axe: str, new_context: Any, theme: str) -> None:
     page = new_context(accept_downloads=True, **THEMES[theme]).new_page()
     page.set_extra_http_headers({"accept": "text/html"})
-    assert look_at_everything(axe, site.url, page) == {}
+    assert look_at_everything(axe, site, page) == {}
 
 
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.audit)])
@@ -93,7 +108,7 @@ def test_axe_finds_nothing_from_right_to_left(arabic: Any, axe: str, new_context
     page = new_context(**THEMES[theme]).new_page()
     page.goto(arabic.url + "/")
     assert page.locator("#consent").get_attribute("dir") == "rtl"
-    assert look_at_everything(axe, arabic.url, page) == {}
+    assert look_at_everything(axe, arabic, page) == {}
 
 
 @pytest.mark.parametrize("placement", ["corner", "centre"])
@@ -187,7 +202,9 @@ def test_a_screen_reader_meets_the_banner_in_a_sensible_order(site: Any, new_con
     assert 'checkbox "Statistics"' in tree
 
 
-@pytest.mark.parametrize("path", ["/", "/_consent/", "/_consent/policy", "/_consent/cookies", "/_consent/data"])
+@pytest.mark.parametrize(
+    "path", ["/", "/_consent/", "/_consent/policy", "/_consent/policy/changes", "/_consent/cookies", "/_consent/data"]
+)
 @pytest.mark.parametrize(("width", "zoom"), [(320, 1), (640, 2), (1280, 2)])
 def test_narrow_screens_and_large_text_need_no_sideways_scrolling(
     site: Any, new_context: Any, path: str, width: int, zoom: int
@@ -201,6 +218,24 @@ def test_narrow_screens_and_large_text_need_no_sideways_scrolling(
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width // zoom + 0.5
         assert box["height"] >= 24  # WCAG 2.2, 2.5.8
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_ones_own_data_is_cards_on_a_phone_and_a_table_on_a_desk(site: Any, new_context: Any, width: int) -> None:
+    page = new_context(viewport={"width": width, "height": 800}).new_page()
+    page.goto(site.url + "/_consent/")
+    choose(page, "accept")
+    page.goto(site.url + "/_consent/data")
+    answer_copies(site.data_dir)
+    page.goto(site.url + "/_consent/data")
+    first = page.locator("tbody tr").first
+    boxes = [cell.bounding_box() for cell in first.locator("td:not(.consent-rest)").all() if cell.is_visible()]
+    assert len({round(box["y"]) for box in boxes}) == (len(boxes) if width == 320 else 1)
+    first.locator("summary").click()
+    assert first.locator(".consent-rest").inner_text().split()[-2:] == ["host", "localhost"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    rows = page.locator(".consent-rows")
+    assert rows.evaluate("region => region.scrollWidth <= region.clientWidth")
 
 
 @pytest.mark.parametrize("placement", ["bottom", "corner", "centre"])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from examples.demo.visitors import CHROMIUM_ARGUMENTS, find_chromium
 from tests.browser.helping import choose, cookie_names, eventually, settle
 
 MARK = "window.mark = 'same page'"
@@ -49,6 +52,18 @@ def test_accepting_needs_no_reload_and_keeps_scroll_and_focus(strict: Any, watch
     assert watched.evaluate("document.activeElement.name") == "who"
     assert not watched.locator(".consent-banner").is_visible()
     assert granted(watched) == {"necessary", "preferences", "analytics", "marketing"}
+
+
+def test_the_page_paints_before_script_and_style_of_the_banner_have_come(site: Any, page: Any) -> None:
+    held: list[Any] = []
+    page.route("**/_consent/banner.*", lambda route: held.append(route))
+    page.goto(site.url + "/", wait_until="commit")
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+    assert sorted(route.request.url.rpartition(".")[2] for route in held) == ["css", "js"]
+    assert page.get_by_role("heading", level=1).is_visible()
+    for route in held:
+        route.continue_()
+    page.locator(".consent-banner .consent-close").wait_for()
 
 
 def test_a_page_whose_policy_blocks_what_was_granted_starts_again_where_it_was(site: Any, page: Any) -> None:
@@ -186,6 +201,51 @@ def test_without_cookies_and_without_scripts_the_explanation_leads_back(
     plain_page.get_by_text("does not keep cookies").wait_for()
     plain_page.locator("main a.consent-button").click()
     plain_page.wait_for_url(forgetful.url + "/second")
+
+
+@pytest.fixture
+def without_cookies(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """A Chromium in whose settings cookies are switched off: storage throws, and nothing is ever sent back."""
+    opened = []
+
+    def open_page(**options: Any) -> Any:
+        profile = tmp_path / f"profile-{len(opened)}"
+        (profile / "Default").mkdir(parents=True)
+        settings = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+        (profile / "Default" / "Preferences").write_text(json.dumps(settings))
+        arguments = {"executable_path": find_chromium(), "args": list(CHROMIUM_ARGUMENTS)}
+        opened.append(chromium.browser_type.launch_persistent_context(profile, **arguments, **options))
+        return opened[-1].pages[0]
+
+    yield open_page
+    for context in opened:
+        context.close()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_with_cookies_switched_off_a_choice_is_a_refusal_and_asks_in_no_circle(
+    strict: Any, without_cookies: Callable[..., Any], scripts: bool
+) -> None:
+    page = without_cookies(java_script_enabled=scripts)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url.removeprefix(strict.url)}"))
+    page.goto(strict.url + "/second", wait_until="networkidle")
+    if scripts:
+        assert page.evaluate("(() => { try { return localStorage.length } catch { return 'off' } })()") == "off"
+    page.locator('.consent-banner button[value="accept"]').click()
+    page.get_by_text("does not keep cookies").wait_for()
+    page.get_by_text("We treat it as a refusal: nothing is switched on.").wait_for()
+    assert page.locator("#held:visible").count() == 0
+    page.wait_for_load_state("networkidle")
+    assert asked.count("POST /_consent/") == 1
+    assert len([line for line in asked if "/stored" in line or "/second" in line]) <= 2
+    if scripts:
+        assert not page.locator(".consent-banner").is_visible()
+        assert granted(page) == {"necessary"}
+    else:
+        page.locator("main a.consent-button").click()
+        page.wait_for_url(strict.url + "/second")
+    assert page.context.cookies() == []
 
 
 def test_a_page_that_changes_without_loading_keeps_its_banner_and_its_choices(strict: Any, watched: Any) -> None:
