@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from consent_middleware.bounded import BoundedCache
 from consent_middleware.caching import make_private
 from consent_middleware.capture import CLIENT_HINTS
@@ -47,7 +49,7 @@ class ResponseGate:
     def deletions(self, names: tuple[bytes, ...], host: bytes, secure: bool) -> list[tuple[bytes, bytes]]:
         """Headers that delete declared cookies which the browser still sends although nothing grants them."""
         key = (names, host, secure)
-        found = self._deletions.get(key)
+        found = self._deletions[key]
         if found is None:
             values = deletions(names, self.rules[secure], host=host.decode("latin-1"))
             found = [(b"set-cookie", value) for value in values]
@@ -64,25 +66,21 @@ class ResponseGate:
         return slot
 
 
-class Answer:
+class Answer(msgspec.Struct):
     """The messages of one response, in order; each method returns the message that leaves instead."""
 
+    _gate: ResponseGate
+    _scope: Message
+    _reading: Reading
+    _page: PageRequest | None
+    _services: Services | None
     # What most responses leave as it is.
-    _is_page = False
-    _status = _bytes = 0
+    _is_page: bool = False
+    _status: int = 0
+    _bytes: int = 0
     _document: Document | None = None
     _held: Message | None = None
     released: Message | None = None  # a head that has to leave before the message just returned
-
-    def __init__(
-        self, gate: ResponseGate, scope: Message, reading: Reading, page: PageRequest | None, services: Services | None
-    ) -> None:
-        self._gate = gate
-        self._scope = scope
-        self._reading = reading
-        self._page = page
-        self._services = services
-        self._started_ns = time.perf_counter_ns()
 
     def hint(self, message: Message) -> Message | None:
         """An early hint without the links to third parties that may not be contacted. None: nothing is left of it."""
@@ -99,7 +97,7 @@ class Answer:
 
     def start(self, message: Message) -> Message | None:
         """The head of a response, of an accepted WebSocket, or of a denied one. None: it waits for the body."""
-        self._status = message.get("status", 101)
+        self._status = status = message.get("status", 101)
         headers = message.get("headers") or ()
         if not isinstance(headers, list | tuple):
             headers = list(headers)
@@ -122,14 +120,14 @@ class Answer:
             message = {**message, "headers": headers}
         if message["type"] != "http.response.start":
             return message
-        self._is_page = is_html and not 300 <= self._status < 400
-        if is_html or (self._status == 304 and self._reading.document):
-            self._is_page = self._is_page or self._status == 304
-            try:
-                return self._start_page(message, headers, has_cookies)
-            except Exception:
-                self._gate.failed("a page could not be prepared, and left without banner and CSP")
-                self._document = None
+        if is_html or status == 304:
+            self._is_page = status == 304 if not is_html else not 300 <= status < 400
+            if is_html or self._reading.document:
+                try:
+                    return self._start_page(message, headers, has_cookies)
+                except Exception:
+                    self._gate.failed("a page could not be prepared, and left without banner and CSP")
+                    self._document = None
         if has_cookies:
             # A shared cache that stores a Set-Cookie hands it to the next visitor.
             message = {**message, "headers": make_private(headers)}
@@ -138,49 +136,51 @@ class Answer:
     def body(self, message: Message) -> Message:
         """A part of the body. The page view is written down before the last one leaves."""
         last = not message.get("more_body", False)
-        chunk = message.get("body", b"")
         if self._document is not None:
-            chunk = self._document.body(chunk, last=last)
+            chunk = self._document.body(message.get("body", b""), last=last)
             message = {**message, "body": chunk}
             self._release(len(chunk) if last else None)
-        self._bytes += len(chunk)
-        if last:
+            self._bytes += len(chunk)
+        else:
+            self._bytes += len(message.get("body", b""))
+        if last and self._is_page:
             self._finish()
         return message
 
     def file(self, message: Message) -> Message:
         """A file that the server sends by itself: it passes unchanged, and its size is not seen here."""
         self.released, self._held = self._held, None
-        if not message.get("more_body", False):
+        if self._is_page and not message.get("more_body", False):
             self._finish()
         return message
 
     def _start_page(self, message: Message, headers: Headers, has_cookies: bool) -> Message | None:
         reading, documents = self._reading, self._gate.documents
-        changes = False
+        verdict = reading.verdict
+        before, changes = headers, False
         if documents.active:
             request = self._page or documents.request(self._scope, reading)
             document = Document(documents, request, self._services)
             headers, changes = document.head(self._status, headers)
             if changes:
                 self._document = document
-        if reading.verdict.visitor_id is not None and reading.secure and documents.differ:
+        if documents.differ and verdict.visitor_id is not None and reading.secure:
             # Only somebody who agreed to statistics is asked for more about the browser; nobody else sees this page.
             headers = [*headers, (b"accept-ch", CLIENT_HINTS)]
-        if reading.verdict.lapsed and self._status != 304:
-            headers = [*headers, *self._gate.deletions(reading.verdict.lapsed, reading.host, reading.secure)]
+        if verdict.lapsed and self._status != 304:
+            headers = [*headers, *self._gate.deletions(verdict.lapsed, reading.host, reading.secure)]
             has_cookies = True
         if has_cookies:
             headers = make_private(headers)
-        message = {**message, "headers": headers}
+        if headers is not before:
+            message = {**message, "headers": headers}
         if not changes:
             return message
         if self._scope.get("method") != "HEAD" and any(name.lower() == b"content-length" for name, _ in headers):
             # The site knows its whole body already, so its first part follows at once, perhaps with the new length.
             self._held = message
             return None
-        message["headers"] = without_length(headers)
-        return message
+        return {**message, "headers": without_length(headers)}
 
     def _release(self, length: int | None) -> None:
         """Let the held head go before the part of the body that just became known."""
@@ -215,17 +215,19 @@ class Answer:
         return kept, passed
 
     def _finish(self) -> None:
-        services, verdict = self._services, self._reading.verdict
-        if services is None or not self._is_page or self._scope.get("method") == "HEAD":
+        services, scope, reading = self._services, self._scope, self._reading
+        if services is None or scope.get("method") == "HEAD":
             return
+        verdict = reading.verdict
         services.capture.page_view(
-            self._scope,
-            verdict.decision,
+            scope,
+            reading.found,
+            basis=verdict.basis,
+            ending=verdict.ending,
             visitor_id=verdict.visitor_id,
             status=self._status,
-            bytes_sent=self._bytes,
-            started_ns=self._started_ns,
-            found=self._reading.found,
+            sent=self._bytes,
+            started=reading.at,
         )
 
 

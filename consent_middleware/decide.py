@@ -141,8 +141,8 @@ class _Browser:
         for raw_name, value in scope["headers"]:
             name = raw_name.lower()
             if name == b"cookie":
-                for cookie, segment in gate.cookie_pairs(value):
-                    self.cookies.setdefault(cookie, segment.partition(b"=")[2].strip())
+                for cookie, content in gate.cookie_pairs(value):
+                    self.cookies.setdefault(cookie, content)
             elif name == b"host":
                 self.host = value.decode("latin-1")
         self._visitor_name = visitor_cookie_name(self.secure).encode()

@@ -65,7 +65,9 @@ def resolve(
     if choice is None:
         granted = policy.optional_purposes if regime == "opt-out" and not signals else frozenset()
     else:
-        granted = choice.granted & policy.optional_purposes
+        granted = choice.granted
+        if not granted <= policy.optional_purposes:
+            granted &= policy.optional_purposes
         if now is not None:
             granted = frozenset([purpose for purpose in granted if now < _ends(policy, purpose, choice.at)])
         if signals and regime == "opt-out" and not set(signals) <= set(choice.signals):

@@ -44,19 +44,19 @@ class Declared(msgspec.Struct, frozen=True):
     own: bool = False  # set by the middleware alone
 
 
+Named = tuple[bytes, Declared | None]  # a cookie's name and its declaration
+_NOTHING: Final = Declared(b"", "", None)  # stands for a segment of a Cookie header that holds no cookie
+
+
 class CookieRules:
     """The declared cookies, found by name: exact names first, then the longest pattern that matches."""
 
     def __init__(self, policy: PrivacyPolicy, *, secure: bool) -> None:
         necessary = next(iter(sorted(policy.required_purposes)))
         self.secure = secure
-        self._exact = {
-            name.encode(): Declared(name.encode(), purpose, None, own=True)
-            for name, purpose in (
-                (consent_cookie_name(secure), necessary),
-                (visitor_cookie_name(secure), policy.capture.purpose),
-            )
-        }
+        self.consent = Declared(consent_cookie_name(secure).encode(), necessary, None, own=True)
+        self.visitor = Declared(visitor_cookie_name(secure).encode(), policy.capture.purpose, None, own=True)
+        self._exact = {rule.name: rule for rule in (self.consent, self.visitor)}
         patterns = []
         for cookie in policy.cookies:
             if cookie.kind in {"session", "local"}:
@@ -69,6 +69,7 @@ class CookieRules:
                 self._exact[name] = rule
         self._patterns = [(pattern.fullmatch, rule) for _, pattern, rule in sorted(patterns, key=lambda p: -p[0])]
         self._remembered: dict[bytes, Declared | None] = {}
+        self._spelled: dict[bytes, Named] = {}
 
     def find(self, name: bytes) -> Declared | None:
         """The declaration of a cookie, or None: nobody declared it."""
@@ -80,51 +81,81 @@ class CookieRules:
                 self._remembered[name] = found
             return found
 
+    def name(self, segment: bytes) -> Named:
+        """Whose cookie a segment of a Cookie header is. One without `=` is a nameless cookie."""
+        spelled = segment[: segment.find(b"=") + 1]
+        if not spelled:
+            return (b"", self.find(b"")) if segment.strip(WSP) else (b"", _NOTHING)
+        name = spelled[:-1].strip(WSP)
+        named = (name, self.find(name))
+        if len(spelled) <= REMEMBERED_NAME_BYTES and len(self._spelled) < REMEMBERED_NAMES:
+            self._spelled[spelled] = named
+        return named
+
+    def read(self, header: bytes) -> RequestCookies:
+        """A Cookie header, each of its segments with its name and declaration."""
+        segments = header.split(b";")
+        known, name = self._spelled.get, self.name
+        # Spaces and `=` belong to what is remembered: a segment without `=` must not find a name.
+        named = [known(segment[: segment.find(b"=") + 1]) or name(segment) for segment in segments]
+        return RequestCookies(header, segments, named)
+
     def exact(self) -> Iterable[Declared]:
         """The declarations without a wildcard, our own cookies aside."""
         return (rule for rule in self._exact.values() if not rule.own)
 
 
 class KeptCookies(msgspec.Struct, frozen=True):
-    """What is left of a Cookie header."""
+    """What is left of a Cookie header, and the names that were taken out."""
 
     value: bytes | None  # None: nothing is left, and the header goes
-    stripped: tuple[bytes, ...]  # names that were taken out
+    undeclared: tuple[bytes, ...] = ()
+    not_granted: tuple[bytes, ...] = ()
+
+
+class RequestCookies(msgspec.Struct, frozen=True):
+    """A Cookie header that was read by CookieRules."""
+
+    header: bytes
+    segments: list[bytes]
+    named: list[Named]
+
+    def values(self, rule: Declared) -> list[bytes]:
+        """The values of one cookie, in order; browsers send the most specific path first."""
+        wanted: Named = (rule.name, rule)
+        if wanted not in self.named:
+            return []
+        pairs = zip(self.segments, self.named, strict=True)
+        return [segment.partition(b"=")[2].strip(WSP) for segment, named in pairs if named == wanted]
+
+    def filtered(self, allowed: Set[str]) -> KeptCookies:
+        """Take out what is not declared, and what no allowed purpose covers. Duplicates of a name share its fate."""
+        kept: list[bytes] = []
+        undeclared: list[bytes] = []
+        not_granted: list[bytes] = []
+        for segment, (name, declared) in zip(self.segments, self.named, strict=True):
+            if declared is None:
+                undeclared.append(name)
+            elif declared.purpose in allowed:
+                kept.append(segment)
+            elif declared is not _NOTHING:
+                not_granted.append(name)
+        if not undeclared and not not_granted:
+            return KeptCookies(self.header)
+        value = b";".join(kept).lstrip(WSP) if kept else None
+        return KeptCookies(value, tuple(undeclared), tuple(not_granted))
 
 
 def cookie_pairs(header: bytes) -> list[tuple[bytes, bytes]]:
-    """(name, segment as it stands) of each pair. A segment without `=` is a nameless cookie: its name is empty."""
+    """(name, value) of each cookie of a Cookie header, in order. Without `=` it is all value, and has no name."""
     pairs = []
     for segment in header.split(b";"):
-        name, equals, _ = segment.partition(b"=")
+        name, equals, value = segment.partition(b"=")
         if equals:
-            pairs.append((name.strip(WSP), segment))
+            pairs.append((name.strip(WSP), value.strip(WSP)))
         elif name.strip(WSP):
-            pairs.append((b"", segment))
+            pairs.append((b"", name.strip(WSP)))
     return pairs
-
-
-def cookie_values(pairs: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    """The values of one name, in order; browsers send the most specific path first."""
-    return [segment.partition(b"=")[2].strip(WSP) for found, segment in pairs if found == name]
-
-
-def filter_request_cookies(
-    header: bytes, pairs: Iterable[tuple[bytes, bytes]], rules: CookieRules, allowed: Set[str]
-) -> KeptCookies:
-    """Take out what is not declared, and what no allowed purpose covers. Duplicates of a name share its fate."""
-    kept: list[bytes] = []
-    stripped: list[bytes] = []
-    find = rules.find
-    for name, segment in pairs:
-        declared = find(name)
-        if declared is not None and declared.purpose in allowed:
-            kept.append(segment)
-        else:
-            stripped.append(name)
-    if not stripped:
-        return KeptCookies(header, ())
-    return KeptCookies(b";".join(kept).lstrip(WSP) if kept else None, tuple(stripped))
 
 
 class FilteredCookie(msgspec.Struct, frozen=True):

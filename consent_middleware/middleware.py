@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_middleware.answer import Answer, ResponseGate
+from consent_middleware.capture import VisitHandle
 from consent_middleware.country import ClientResolver
 from consent_middleware.document import Documents
 from consent_middleware.gate import FilteredCookie
@@ -67,9 +68,9 @@ class ConsentMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
-            return await self._opening.lifespan(self.app, scope, receive, send)
-        if kind not in ("http", "websocket"):
+        if kind != "http" and kind != "websocket":
+            if kind == "lifespan":
+                return await self._opening.lifespan(self.app, scope, receive, send)
             return await self.app(scope, receive, send)
 
         opening = self._opening
@@ -77,24 +78,31 @@ class ConsentMiddleware:
         if services is None:
             services = await opening.ready()
         try:
-            reading = self._reader.read(scope, services.revocations.revoked if services else _nothing_revoked)
-            page = self._documents.read(scope, reading)
+            reading = self._reader.read(scope, services.revocations.ids if services else ())
+            page = self._documents.read(scope, reading) if self._documents.active else None
         except Exception:
             self._failed("a request could not be read")
             reading, page = self._reader.undecided(scope), None
-        seen = {**scope, "consent": reading.verdict.decision, "consent.services": services}
+        verdict = reading.verdict
 
         if kind == "http" and self._is_own(scope):
             router = opening.router
             if services is None or router is None:
                 return await _unavailable(scope, receive, send)
-            return await router({**seen, "scheme": "https" if reading.secure else "http"}, receive, send)
+            scheme = "https" if reading.secure else "http"
+            ours = {**scope, "consent": verdict.decision, "consent.services": services, "scheme": scheme}
+            return await router(ours, receive, send)
 
-        seen["headers"] = reading.headers
+        seen = {
+            **scope,
+            "headers": reading.headers,
+            "consent": verdict.decision,
+            "consent.services": services,
+        }
         if page is not None:
             seen |= self._documents.for_site(scope, reading, page)
         if services is not None:
-            seen["visit"] = services.capture.handle(scope, reading.verdict.decision, reading.verdict.visitor_id)
+            seen["visit"] = VisitHandle(services.capture, scope, reading.found, verdict.decision, verdict.visitor_id)
         answer = Answer(self._gate, scope, reading, page, services)
 
         def send_gated(message: Message) -> Awaitable[None]:
@@ -150,30 +158,28 @@ class ConsentMiddleware:
         """Count what became of a Set-Cookie header that did not pass as it was, and put it into the inventory."""
         self.counts[f"cookie {cookie.reason}"] += 1
         if cookie.reason == "undeclared":
-            self._undeclared(cookie.name, host)
+            self._undeclared((cookie.name,), host)
         elif cookie.reason != "not-granted" and self._opening.services is not None:
             self._opening.services.inventory.note(f"cookie {cookie.reason}", cookie.name.decode("latin-1"))
 
     def _bad_token(self, reason: str) -> None:
         self.counts[f"token {reason}"] += 1
 
-    def _undeclared(self, name: bytes, host: bytes) -> None:
-        """Count a dropped name: the first of its kind at once, further ones by the hundred."""
-        key = (name, host)
-        waiting = self._waiting.get(key, HUNDRED - 1) + 1
-        if waiting >= HUNDRED:
-            services = self._opening.services
-            if services is not None:
-                times = HUNDRED if key in self._waiting else 1
-                services.inventory.undeclared_cookie(name.decode("latin-1"), host.decode("latin-1"), times)
-            if key not in self._waiting and len(self._waiting) >= WAITING_NAMES:
-                return
-            waiting = 0
-        self._waiting[key] = waiting
-
-
-def _nothing_revoked(record_id: str) -> bool:
-    return False
+    def _undeclared(self, names: tuple[bytes, ...], host: bytes) -> None:
+        """Count dropped names: the first of its kind at once, further ones by the hundred."""
+        known = self._waiting
+        for name in names:
+            key = (name, host)
+            waiting = known.get(key, HUNDRED - 1) + 1
+            if waiting >= HUNDRED:
+                services = self._opening.services
+                if services is not None:
+                    times = HUNDRED if key in known else 1
+                    services.inventory.undeclared_cookie(name.decode("latin-1"), host.decode("latin-1"), times)
+                if key not in known and len(known) >= WAITING_NAMES:
+                    continue
+                waiting = 0
+            known[key] = waiting
 
 
 async def _later() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Container, MutableMapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from consent_middleware.bounded import BoundedCache
 from consent_middleware.country import TrustedProxies
 from consent_middleware.decision import DNT, GPC, Choice, Decision, holds_until, resolve
-from consent_middleware.gate import CookieRules, cookie_pairs, cookie_values, filter_request_cookies
+from consent_middleware.gate import CookieRules, KeptCookies
 from consent_middleware.request_headers import (
     ACCEPT,
     COOKIE,
@@ -24,7 +25,9 @@ from consent_middleware.request_headers import (
     find_headers,
     with_cookie,
 )
-from consent_middleware.token import BadToken, ConsentTokens, consent_cookie_name, visitor_cookie_name
+from consent_middleware.rows import fixed_ending
+from consent_middleware.token import BadToken, ConsentTokens
+from consent_middleware.visit import basis_of
 
 if TYPE_CHECKING:
     from consent_middleware.country import ClientResolver
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 Scope = MutableMapping[str, Any]
 Headers = Sequence[tuple[bytes, bytes]]
-Key = tuple[bytes, bool, tuple[str, ...], str]  # Cookie header, https, signals, regime
+Key = tuple[bytes, bool, bool, bool, str]  # Cookie header, https, GPC, DNT, regime
 
 CACHED_HEADERS: Final = 4096
 CACHED_BYTES: Final = 4_000_000
@@ -41,20 +44,21 @@ _VISITOR_ID: Final = re.compile(rb"[A-Za-z0-9_-]{22}")  # 16 random bytes, as de
 _SECURE: Final = frozenset({"https", "wss"})
 _SIGNALS: Final = {(False, False): (), (True, False): (GPC,), (False, True): (DNT,), (True, True): (GPC, DNT)}
 _PAGE_DESTINATIONS: Final = frozenset({b"document", b"iframe", b"frame", b"embed", b"object"})
-_CONSENT: Final = {secure: consent_cookie_name(secure).encode() for secure in (True, False)}
-_VISITOR: Final = {secure: visitor_cookie_name(secure).encode() for secure in (True, False)}
+_ALWAYS: Final = float("inf")
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """What follows from one Cookie header under one regime and one set of signals."""
 
     decision: Decision
-    visitor_id: str | None  # only while its purpose is granted
-    cookie: bytes | None  # what is left of the header
-    stripped: tuple[bytes, ...]
-    lapsed: tuple[bytes, ...]  # of these, the declared ones: their consent is missing
     allowed: frozenset[str]
-    ends: float  # unix time until which this holds
+    cookie: bytes | None  # what is left of the header
+    strips: bool  # whether that is less than all
+    lapsed: tuple[bytes, ...]  # declared cookies whose consent is missing
+    visitor_id: str | None  # only while its purpose is granted
+    basis: str | None  # why a row of this visitor may exist
+    ending: bytes  # of such a row; empty when its key changes each day
+    ends: float  # unix time until which all this holds
     generation: int  # of the keys that verified it
     record_id: str | None
 
@@ -66,17 +70,23 @@ class Reading(msgspec.Struct, frozen=True):
     headers: Headers  # as the site may see them
     found: list[bytes]  # what matters of them, by the places of request_headers
     secure: bool
-    document: bool  # the browser wants a page, as far as it can be told
+    at: float  # unix time
 
     @property
     def host(self) -> bytes:
         return self.found[HOST]
 
+    @property
+    def document(self) -> bool:
+        """The browser wants a page, as far as it can be told."""
+        destination = self.found[DESTINATION]
+        return destination in _PAGE_DESTINATIONS if destination else b"text/html" in self.found[ACCEPT]
+
 
 class RequestReader:
     """Reads scopes under one policy; pure apart from its bounded caches and the clock.
 
-    `bad_token(reason)` and `undeclared(name, host)` hear of what each newly seen Cookie header holds.
+    `bad_token(reason)` and `undeclared(names, host)` hear of what each newly seen Cookie header holds.
     """
 
     def __init__(
@@ -85,7 +95,7 @@ class RequestReader:
         tokens: ConsentTokens,
         clients: ClientResolver,
         bad_token: Callable[[str], None],
-        undeclared: Callable[[bytes, bytes], None],
+        undeclared: Callable[[tuple[bytes, ...], bytes], None],
     ) -> None:
         self._policy = policy
         self._tokens = tokens
@@ -97,11 +107,13 @@ class RequestReader:
         self._lapses = any(purpose.lifetime_days is not None for purpose in policy.purposes)
         regimes = policy.consent.regimes
         self._only_regime = None if set(regimes) - {"default"} else policy.regime_of("")
+        # Visitors who granted the same share one set.
+        self._allowed = lru_cache(1024)(policy.required_purposes.union)
         self.rules = {secure: CookieRules(policy, secure=secure) for secure in (True, False)}
         self._verdicts: BoundedCache[Key, Verdict] = BoundedCache(entries=CACHED_HEADERS, size=CACHED_BYTES)
 
-    def read(self, scope: Scope, revoked: Callable[[str], bool]) -> Reading:
-        """Decide for one http or websocket scope. `revoked` says whether a consent record was withdrawn elsewhere."""
+    def read(self, scope: Scope, revoked: Container[str | None]) -> Reading:
+        """Decide for one http or websocket scope. `revoked` holds the consent records that were withdrawn elsewhere."""
         headers = scope.get("headers") or ()
         if not isinstance(headers, list | tuple):
             headers = list(headers)
@@ -109,83 +121,85 @@ class RequestReader:
         secure = scope.get("scheme") in _SECURE
         if found[PROTO] and self._proxies.trusts(peer_of(scope)):
             secure = found[PROTO].rpartition(b",")[2].strip() in (b"https", b"wss")
-        signals = _SIGNALS[found[SEC_GPC] == b"1", self._honour_dnt and found[DO_NOT_TRACK] == b"1"]
+        cookie = found[COOKIE]
         regime = self._only_regime or self._policy.regime_of(self._clients.resolve(scope).country)
-        key = (found[COOKIE], secure, signals, regime)
-        verdict = self._verdicts.get(key)
+        key = (cookie, secure, found[SEC_GPC] == b"1", self._honour_dnt and found[DO_NOT_TRACK] == b"1", regime)
+        verdict = self._verdicts[key]
+        now = time.time()
         if (
             verdict is None
-            or verdict.ends <= time.time()
+            or verdict.ends <= now
             or verdict.generation != self._tokens.generation
-            or (verdict.record_id is not None and revoked(verdict.record_id))
+            or verdict.record_id in revoked
         ):
-            verdict = self._judge(key, found[HOST], revoked)
-        if verdict.stripped:
-            headers = with_cookie(headers, verdict.cookie)
-        destination = found[DESTINATION]
-        document = destination in _PAGE_DESTINATIONS if destination else b"text/html" in found[ACCEPT]
-        return Reading(verdict, headers, found, secure, document)
+            verdict = self._judge(key, found[HOST], revoked, now)
+        if verdict.strips:
+            headers = with_cookie(headers, cookie, verdict.cookie)
+        return Reading(verdict, headers, found, secure, now)
 
     def undecided(self, scope: Scope) -> Reading:
         """The reading of a request that could not be read: nothing is granted, and no cookie reaches the site."""
         headers = [(name, value) for name, value in scope.get("headers") or () if name.lower() != b"cookie"]
         decision = resolve(self._policy, None, signals=(GPC,), regime="opt-in")
-        secure = scope.get("scheme") in ("https", "wss")
-        allowed = decision.required
-        return Reading(
-            Verdict(decision, None, None, (), (), allowed, 0, 0, None), headers, find_headers(()), secure, False
-        )
+        secure = scope.get("scheme") in _SECURE
+        verdict = self._verdict(decision, KeptCookies(None), None, 0.0)
+        return Reading(verdict, headers, find_headers(()), secure, time.time())
 
-    def _judge(self, key: Key, host: bytes, revoked: Callable[[str], bool]) -> Verdict:
+    def _judge(self, key: Key, host: bytes, revoked: Container[str | None], now: float) -> Verdict:
         """Work a verdict out and keep it."""
-        cookie, secure, signals, regime = key
-        now = time.time()
-        pairs = cookie_pairs(cookie) if cookie else []
-        choice, trouble = self._choice(cookie_values(pairs, _CONSENT[secure]), now)
-        ends = float("inf")
+        cookie, secure, gpc, dnt, regime = key
+        rules = self.rules[secure]
+        cookies = rules.read(cookie)
+        choice, trouble = self._choice(cookies.values(rules.consent), now)
+        ends = _ALWAYS
         if choice is not None:
             ends = self._tokens.expires(choice)
             if self._lapses:
                 ends = min(ends, holds_until(self._policy, choice, now))
-            if choice.record_id is not None and revoked(choice.record_id):
+            if choice.record_id in revoked:
                 # Withdrawn elsewhere, by e-mail perhaps. The cookie stays: a newer one may be on its way already.
                 choice = Choice(frozenset(), None, choice.at, choice.fingerprint)
-        if trouble:
-            self._bad_token(trouble)
-        decision = resolve(self._policy, choice, signals=signals, regime=regime, now=now if self._lapses else None)
-        allowed = decision.granted | decision.required
-        rules = self.rules[secure]
-        kept = filter_request_cookies(cookie, pairs, rules, allowed)
+        lapsing = now if self._lapses else None
+        decision = resolve(self._policy, choice, signals=_SIGNALS[gpc, dnt], regime=regime, now=lapsing)
+        allowed = self._allowed(decision.granted)
+        kept = cookies.filtered(allowed)
         visitor_id = None
-        if self._policy.capture.purpose in allowed:
-            found = next(iter(cookie_values(pairs, _VISITOR[secure])), b"")
-            visitor_id = found.decode() if _VISITOR_ID.fullmatch(found) else None
-        for name in kept.stripped:
-            if rules.find(name) is None:
-                self._undeclared(name, host)
-        verdict = Verdict(
-            decision=decision,
-            visitor_id=visitor_id,
-            cookie=kept.value,
-            stripped=kept.stripped,
-            lapsed=tuple(dict.fromkeys(name for name in kept.stripped if rules.find(name))),
-            allowed=allowed,
-            ends=ends,
-            generation=self._tokens.generation,
-            record_id=decision.record_id,
-        )
+        if rules.visitor.purpose in allowed:
+            for value in cookies.values(rules.visitor)[:1]:
+                visitor_id = value.decode() if _VISITOR_ID.fullmatch(value) else None
+        if kept.undeclared:
+            self._undeclared(kept.undeclared, host)
+        verdict = self._verdict(decision, kept, visitor_id, ends)
         if trouble != "expired":  # by a clock that may be set right: here, or on the host that signed it
             self._verdicts.put(key, verdict, 2 * len(cookie) + VERDICT_BYTES)
         return verdict
 
+    def _verdict(self, decision: Decision, kept: KeptCookies, visitor_id: str | None, ends: float) -> Verdict:
+        basis = basis_of(self._policy, decision)
+        return Verdict(
+            decision,
+            self._allowed(decision.granted),
+            kept.value,
+            bool(kept.undeclared or kept.not_granted),
+            tuple(dict.fromkeys(kept.not_granted)) if kept.not_granted else (),
+            visitor_id,
+            basis,
+            fixed_ending(basis, visitor_id, decision.revision),
+            ends,
+            self._tokens.generation,
+            decision.record_id,
+        )
+
     def _choice(self, values: list[bytes], now: float) -> tuple[Choice | None, str]:
-        """The first consent cookie that can be believed, or why none can."""
+        """The first consent cookie that can be believed, or why none can, which is counted."""
         trouble = ""
         for value in values:
             try:
                 return self._tokens.decode(value, now), ""
             except BadToken as bad:
                 trouble = trouble or bad.reason
+        if trouble:
+            self._bad_token(trouble)
         return None, trouble
 
 

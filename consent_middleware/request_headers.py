@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 COOKIE, HOST, SEC_GPC, DO_NOT_TRACK, PROTO, ACCEPT, DESTINATION, REFERER = range(1, 9)
@@ -54,19 +54,32 @@ def find_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return found
 
 
-def with_cookie(headers: Iterable[tuple[bytes, bytes]], cookie: bytes | None) -> list[tuple[bytes, bytes]]:
-    """The same headers with another Cookie header at the place of the first one; None: without any."""
+def with_cookie(
+    headers: Sequence[tuple[bytes, bytes]], before: bytes, cookie: bytes | None
+) -> list[tuple[bytes, bytes]]:
+    """The same headers with another Cookie header at the place of the first one; None: without any.
+
+    `before` is what `find_headers` found. Several headers were joined there, and are equal to none of them.
+    """
+    try:
+        place = headers.index((b"cookie", before))
+    except ValueError:
+        return _with_cookie(headers, cookie)
+    changed = list(headers)
+    if cookie is None:
+        del changed[place]
+    else:
+        changed[place] = (b"cookie", cookie)
+    return changed
+
+
+def _with_cookie(headers: Iterable[tuple[bytes, bytes]], cookie: bytes | None) -> list[tuple[bytes, bytes]]:
     changed: list[tuple[bytes, bytes]] = []
-    known = _places.get
     for pair in headers:
-        name = pair[0]
-        place = known(name)
-        if place is None:
-            place = place_of(name)
-        if place != COOKIE:
+        if place_of(pair[0]) != COOKIE:
             changed.append(pair)
         elif cookie is not None:
-            changed.append((name, cookie))
+            changed.append((pair[0], cookie))
             cookie = None
     return changed
 

@@ -31,14 +31,14 @@ class Revocations:
         self._ledger = ledger
         self._spool = spool
         self._chores = chores
-        self._revoked: dict[str, int] = {}
+        self.ids: dict[str | None, int] = {}  # a record id, and the unix time from which no cookie names it
         self._cursor: dict[int, int] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
 
     def revoked(self, record_id: str) -> bool:
-        return record_id in self._revoked
+        return record_id in self.ids
 
     def add(self, record: ConsentRecord) -> None:
         """Count a withdrawal that was just written here, before the next refresh."""
@@ -90,11 +90,11 @@ class Revocations:
 
     def _add(self, records: Iterable[ConsentRecord]) -> None:
         for record in records:
-            self._revoked[record.record_id] = record.until
+            self.ids[record.record_id] = record.until
 
     def _drop_ended(self) -> None:
         """Forget records whose last cookie has ended by itself."""
         now = time.time()
-        ended = [record_id for record_id, until in self._revoked.items() if until and until < now]
+        ended = [record_id for record_id, until in self.ids.items() if until and until < now]
         for record_id in ended:
-            del self._revoked[record_id]
+            del self.ids[record_id]

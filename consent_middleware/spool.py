@@ -3,25 +3,27 @@
 Each worker has a folder of its own, made at its first append (so after any fork), and an flock on `owner.lock` that
 tells the loader whether it lives. A segment is three files:
 
-    00000001.rows      one JSON array a line, in the order of visit.SPOOL_COLUMNS: the engine reads it by itself
+    00000001.rows      one JSON array a line, in the order of visit.SPOOL_COLUMNS: the engine reads it by itself;
+                       while it is open, zeros follow the last line
     00000001.blocks    a header with boot id and time; a line per block: end offset, rows, CRC-32; "end" when closed
     00000001.control   JSON lines: erase, restrict, unrestrict, object, export, correct
 
-A row is written to the page cache before `append` returns, so it survives `kill -9`. A thread syncs the data and then
-writes and syncs the block's line, at once when someone waits for it (group commit) and every second otherwise. What
-lies behind the last block is believed up to its last newline as long as the machine did not restart in between.
+A row is copied into the page cache before `append` returns (the file is mapped into memory), so it survives `kill -9`.
+A thread syncs the data and then writes and syncs the block's line, at once when someone waits for it (group commit) and
+every second otherwise. What lies behind the last block is believed up to its last newline as long as the machine did
+not restart in between. Room on the disk is reserved before it is mapped: a full disk is an error, and no signal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +31,10 @@ from typing import IO, Final, Literal
 
 import msgspec
 
-# Looked up once: each is asked for on every page view.
-_getpid, _write, _crc32 = os.getpid, os.write, zlib.crc32
-BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
+from consent_middleware.open_segment import CHUNK_BYTES, OpenSegment, sync_folder, write_whole
+
+# Where a file system copies on write, even reserved room can end: the last of the disk is not for us.
+SPARE_BYTES: Final = 16 * 1024 * 1024
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 Kind = Literal["erase", "restrict", "unrestrict", "object", "export", "correct"]
 
@@ -61,51 +64,6 @@ class Control(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-def boot_id() -> str:
-    """Changes when the machine restarts: only then may the page cache have been lost."""
-    try:
-        return BOOT_ID_FILE.read_text().strip()
-    except OSError:
-        return f"boot-{int(time.time() - time.monotonic()) // 60}"
-
-
-class _Segment:
-    """The open segment of one worker."""
-
-    __slots__ = ("blocks_fd", "born", "checksum", "controls", "end", "path", "rows", "rows_fd", "synced")
-
-    def __init__(self, folder: Path, number: int) -> None:
-        self.path = folder / f"{number:08d}.rows"
-        self.born = time.monotonic()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self.rows_fd = os.open(self.path, flags, 0o600)
-        try:
-            self.blocks_fd = os.open(self.path.with_suffix(".blocks"), flags, 0o600)
-            try:
-                _write_whole(self.blocks_fd, f"segment 1 {boot_id()} {time.time():.3f}\n".encode())
-            except OSError:
-                os.close(self.blocks_fd)
-                raise
-        except OSError:  # every row asks again as long as the disk is full: nothing may be left behind
-            os.close(self.rows_fd)
-            for suffix in (".rows", ".blocks"):
-                self.path.with_suffix(suffix).unlink(missing_ok=True)
-            raise
-        self.end = self.synced = 0
-        self.rows = self.checksum = 0  # of the block that is being filled
-        self.controls = False
-        folder_fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(folder_fd)
-        finally:
-            os.close(folder_fd)
-
-    def close(self) -> None:
-        os.write(self.blocks_fd, b"end\n")
-        os.close(self.rows_fd)
-        os.close(self.blocks_fd)
-
-
 class Spool:
     """Rows in, segments out. One instance a process; safe to call from any thread.
 
@@ -117,25 +75,25 @@ class Spool:
     ) -> None:
         self.folder = Path(folder)
         self.limits = limits or SpoolLimits()
-        self._block_bytes = self.limits.block_bytes
-        self.dropped = 0
-        self.appended = 0
         self._now = now
         self._reset()
+        _spools.add(self)
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
+        """As if nothing was ever appended: also after a fork, in the child."""
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()
         self._wake = threading.Event()
-        self._segment: _Segment | None = None
+        self._segment: OpenSegment | None = None
         self._owner: IO[bytes] | None = None
         self._own: Path | None = None
         self._thread: threading.Thread | None = None
         self._number = 0
         self._waiting: list[Waiter] = []
-        self._room = self.limits.total_bytes
+        self._room = self.limits.total_bytes  # bytes that may still go in, behind `counted` of the open segment
         self._closing = False
-        self.dropped = self.appended = 0
+        self._rows = 0  # in the segments that were closed
+        self.dropped = 0
 
     @property
     def worker_folder(self) -> Path | None:
@@ -143,50 +101,66 @@ class Spool:
         return self._own
 
     @property
-    def full(self) -> bool:
-        return self._room <= 0
+    def appended(self) -> int:
+        """How many rows were taken."""
+        segment = self._segment
+        return self._rows + (segment.rows if segment is not None else 0)
 
     def append(self, row: bytes) -> bool:
         """Write one encoded row (no newline) to the segment. False, and counted, when it could not be kept."""
-        return self._append(row + b"\n", None)
+        return self.append_line(row + b"\n")
 
     async def append_durable(self, row: bytes) -> None:
         """Append and wait until the row is fsynced. Raises SpoolFull."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        if not self._append(row + b"\n", (loop, future)):
+        if not self.append_line(row + b"\n", (loop, future)):
             raise SpoolFull
         self._wake.set()
         await future
 
-    def _append(self, line: bytes, waiter: Waiter | None) -> bool:
-        if _getpid() != self._pid:
-            self._reset()
-        size = len(line)
+    def append_line(self, line: bytes, waiter: Waiter | None = None) -> bool:
+        """The same with the newline in place. A waiter hears of it when the row was synced."""
         with self._lock:
-            try:
-                if self._room < size:
-                    raise SpoolFull
-                segment = self._segment or self._open_segment()
-                if self._room < size:  # known only now, when this is the first row
-                    raise SpoolFull
-                written = _write(segment.rows_fd, line)
-                if written != size:  # the disk is full: take the half line back
-                    os.ftruncate(segment.rows_fd, segment.end)
-                    raise SpoolFull
-            except (OSError, SpoolFull):
-                self.dropped += 1
-                return False
-            segment.checksum = _crc32(line, segment.checksum)
-            segment.end = end = segment.end + size
+            segment = self._segment
+            if segment is None or segment.end + len(line) > segment.limit:
+                try:
+                    segment = self._make_room(len(line))
+                except (OSError, SpoolFull):
+                    self.dropped += 1
+                    return False
+            end = segment.end + len(line)
+            segment.map[segment.end : end] = line
+            segment.end = end
             segment.rows += 1
-            self._room -= size
-            self.appended += 1
             if waiter is not None:  # under the same lock: the sync that takes the row takes the waiter too
                 self._waiting.append(waiter)
-            if end - segment.synced >= self._block_bytes:
-                self._wake.set()
         return True
+
+    def _make_room(self, size: int) -> OpenSegment:
+        """The open segment, with room for a row. Raises SpoolFull, or OSError when the disk says so."""
+        if self._room < size:
+            raise SpoolFull
+        segment = self._segment or self._open_segment()
+        if self._count(segment) < size:  # of the first row it is known only now
+            raise SpoolFull
+        if segment.end + size > segment.mapped:
+            segment.extend(size)
+        if segment.end + size - segment.synced >= self.limits.block_bytes:
+            self._wake.set()
+        self._set_limit(segment, size)
+        return segment
+
+    def _count(self, segment: OpenSegment) -> int:
+        """Take off the room what went into the open segment; what is left."""
+        self._room -= segment.end - segment.counted
+        segment.counted = segment.end
+        return self._room
+
+    def _set_limit(self, segment: OpenSegment, size: int = 0) -> None:
+        """How far rows may go in before somebody has to look again: room, mapped pages, the end of a block."""
+        block_end = max(segment.synced + self.limits.block_bytes, segment.end + size)
+        segment.limit = min(segment.end + self._room, segment.mapped, block_end)
 
     async def control(self, kind: Kind, visitor: int, ticket: str, text: str = "") -> None:
         """Ask the loader about one visitor; durable on return. Works when the spool is full: rights are no events."""
@@ -194,8 +168,6 @@ class Spool:
         await asyncio.to_thread(self._control, msgspec.json.encode(record) + b"\n")
 
     def _control(self, line: bytes) -> None:
-        if os.getpid() != self._pid:
-            self._reset()
         with self._lock:
             segment = self._segment or self._open_segment()
             segment.controls = True
@@ -203,27 +175,28 @@ class Spool:
             try:
                 size = os.fstat(fd).st_size
                 try:
-                    _write_whole(fd, line)
+                    write_whole(fd, line)
                 except OSError:  # the disk is full: half a record would spoil the next one
                     os.ftruncate(fd, size)
                     raise
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            _sync_folder(segment.path.parent)
+            sync_folder(segment.path.parent)
 
-    def _open_segment(self) -> _Segment:
+    def _open_segment(self) -> OpenSegment:
         if self._own is None:
-            self._measure()
+            self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            self._take_stock(self._measure())
             own = self.folder / f"w{os.getpid()}-{secrets.token_hex(4)}"
-            own.mkdir(parents=True, mode=0o700)
+            own.mkdir(mode=0o700)
             self._owner = (own / "owner.lock").open("wb")
             fcntl.flock(self._owner, fcntl.LOCK_EX)
             self._own = own
             self._thread = threading.Thread(target=self._sync_for_ever, name="spool", daemon=True)
             self._thread.start()
         self._number += 1
-        self._segment = _Segment(self._own, self._number)
+        self._segment = OpenSegment(self._own, self._number)
         return self._segment
 
     def _sync_for_ever(self) -> None:
@@ -233,40 +206,47 @@ class Spool:
             self._wake.clear()
             self.sync()
             if time.monotonic() - measured >= self.limits.sync_seconds:
-                self._measure()
+                room = self._measure()
+                with self._lock:
+                    self._take_stock(room)
                 measured = time.monotonic()
 
     def sync(self) -> None:
         """Make all rows durable, write their block, close the segment when it is large or old, tell who waits."""
+        with self._syncing:
+            self._sync()
+
+    def _sync(self) -> None:
         with self._lock:
             segment = self._segment
             waiting, self._waiting = self._waiting, []
             if segment is None:
                 return
-            end, rows, checksum = segment.end, segment.rows, segment.checksum
-            if rows:
-                segment.rows = segment.checksum = 0
+            end, rows = segment.end, segment.rows
+            data = segment.map[segment.synced : end]
             closing = (bool(end) or segment.controls) and (
                 end >= self.limits.segment_bytes
                 or time.monotonic() - segment.born >= self.limits.segment_seconds
                 or self._closing
             )
             if closing:
-                self._segment = None
+                self._leave(segment)
         error: OSError | None = None
         try:
-            if rows:
+            if data:
                 os.fdatasync(segment.rows_fd)
-                _write_whole(segment.blocks_fd, b"%d %d %08x\n" % (end, rows, checksum))
+                write_whole(segment.blocks_fd, b"%d %d %08x\n" % (end, rows - segment.synced_rows, zlib.crc32(data)))
                 os.fdatasync(segment.blocks_fd)
-                segment.synced = end
+                segment.synced, segment.synced_rows = end, rows
             if closing:
                 segment.close()
+            else:
+                self._prepare(segment)
         except OSError as failure:
             error = failure
             with self._lock:  # nothing more goes into a segment whose blocks are uncertain
                 if self._segment is segment:
-                    self._segment = None
+                    self._leave(segment)
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for loop, future in waiting:
             by_loop.setdefault(loop, []).append(future)
@@ -274,23 +254,53 @@ class Spool:
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(_settle, futures, error)
 
-    def _measure(self) -> None:
-        """How much room is left: bytes of all workers' segments against the limit, and the oldest one's age."""
+    def _leave(self, segment: OpenSegment) -> None:
+        """The next row goes into another segment."""
+        self._count(segment)
+        self._rows += segment.rows
+        self._segment = None
+
+    def _prepare(self, segment: OpenSegment) -> None:
+        """Map the pages that the next rows need, so that no row has to wait for it."""
+        with self._lock:
+            if self._segment is segment:
+                if segment.mapped - segment.end < CHUNK_BYTES // 2:
+                    with contextlib.suppress(OSError):  # a full disk: the row that does not fit says so
+                        segment.extend(CHUNK_BYTES)
+                self._count(segment)
+                self._set_limit(segment)
+
+    def _measure(self) -> int:
+        """How much room is left beside the open segment: from all workers' segments, the oldest one's age, the disk."""
         total, oldest = 0, self._now()
+        segment = self._segment
+        open_now = segment.path.as_posix() if segment is not None else ""
         for worker in _entries(self.folder):
             for entry in _entries(Path(worker.path)) if worker.is_dir() else ():
                 if entry.name.endswith(".rows"):
                     with contextlib.suppress(FileNotFoundError):
                         status = entry.stat()
-                        total += status.st_size
+                        total += status.st_size if entry.path != open_now else 0
                         oldest = min(oldest, status.st_mtime)
-        too_old = self._now() - oldest > self.limits.oldest_seconds
-        self._room = 0 if too_old else self.limits.total_bytes - total
+        if self._now() - oldest > self.limits.oldest_seconds:
+            return 0
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(self.folder)
+            if disk.f_bavail * disk.f_frsize < SPARE_BYTES:
+                return 0
+        return self.limits.total_bytes - total
+
+    def _take_stock(self, room: int) -> None:
+        """Believe a measurement, which left the open segment out."""
+        segment = self._segment
+        self._room = room
+        if segment is not None:
+            segment.counted = 0
+            self._count(segment)
+            self._set_limit(segment)
 
     def close(self) -> None:
         """Sync, close the segment, and give the folder to the loader."""
-        if os.getpid() != self._pid:
-            return
         self._closing = True
         self._wake.set()
         if self._thread is not None:
@@ -305,6 +315,18 @@ class Spool:
         self._reset()
 
 
+_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A child writes into a folder of its own, and holds neither the locks nor the threads of its parent."""
+    for spool in _spools:
+        spool._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _settle(futures: list[asyncio.Future[None]], error: OSError | None) -> None:
     for future in futures:
         if future.done():
@@ -313,20 +335,6 @@ def _settle(futures: list[asyncio.Future[None]], error: OSError | None) -> None:
             future.set_result(None)
         else:
             future.set_exception(SpoolFull(str(error)))
-
-
-def _write_whole(fd: int, data: bytes) -> None:
-    """Raises OSError when the disk took only a part."""
-    if os.write(fd, data) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

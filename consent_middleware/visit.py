@@ -6,8 +6,10 @@ reads segments of the spool by itself; `SPOOL_COLUMNS` gives the engine's types 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote_plus
 
@@ -22,6 +24,7 @@ MAX_USER_AGENT: Final = 512  # one of 8 kB costs 39 ms in regular expressions
 MAX_PATH: Final = 1024
 MAX_VALUE: Final = 256
 MAX_PROPS: Final = 30
+WITH_VISITOR: Final = frozenset({"consent", "opt-out"})  # the bases under which the visitor cookie's key is kept
 
 
 class Captured(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -89,6 +92,12 @@ SPOOL_COLUMNS: Final = (
     ("basis", "LowCardinality(String)"),
     ("revision", "UInt32"),
 )
+
+
+@lru_cache(65_536)
+def visitor_key(visitor_id: str) -> int:
+    """64 bits of BLAKE2b over the visitor cookie's value; 0 stands for none. The id itself never reaches the spool."""
+    return int.from_bytes(hashlib.blake2b(visitor_id.encode(), digest_size=8).digest(), "big") or 1
 
 
 def basis_of(policy: PrivacyPolicy, decision: Decision) -> str | None:

@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from consent_middleware.spool import Control, boot_id
+from consent_middleware.open_segment import boot_id
+from consent_middleware.spool import Control
 
 log = logging.getLogger("analytics")
 
@@ -113,7 +114,8 @@ def _read(path: Path, *, still_written: bool) -> Segment:
     if finished and not closed:
         size = path.stat().st_size
         if size > start:
-            tail = _bytes(path, start, size)
+            # Zeros are room that was never written to. No row holds one, unless it was torn.
+            tail = _bytes(path, start, size).partition(b"\0")[0]
             # The page cache outlives a killed process, not the machine: after a restart the tail may be anything.
             keep = tail.rfind(b"\n") + 1 if boot == boot_id() else 0
             torn = len(tail) - keep

@@ -75,7 +75,9 @@ class SpoolWatch:
         found = []
         for path, file in list(self._open.items()):
             if path.suffix == suffix:
-                self._text[path] = self._text.get(path, "") + file.read()
+                file.seek(0)
+                text = file.read().rstrip("\0")  # zeros follow the last row of an open segment
+                self._text[path] = max(self._text.get(path, ""), text, key=len)
                 found += [json.loads(line) for line in self._text[path].splitlines()]
         return found
 

@@ -23,7 +23,7 @@ def with_regimes(regimes: str) -> Any:
 
 def rows(site: Any) -> list[str]:
     folder = site.data_dir / "spool"
-    return [line for path in folder.rglob("*.rows") for line in path.read_text().splitlines()]
+    return [line for path in folder.rglob("*.rows") for line in path.read_text().rstrip("\0").splitlines()]
 
 
 def state(page: Any, site: Any) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from consent_middleware.capture import Capture
+from consent_middleware.capture import Capture, VisitHandle
 from consent_middleware.country import ClientResolver
 from consent_middleware.decision import Choice, Decision, resolve
 from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.request_headers import find_headers
+from consent_middleware.rows import fixed_ending
 from consent_middleware.salts import DailySalts
 from consent_middleware.spool import Spool
-from consent_middleware.visit import Captured
+from consent_middleware.visit import Captured, basis_of
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
@@ -68,6 +71,11 @@ def request(path: str = "/", query: str = "", client: str = ADDRESS, **headers: 
     }
 
 
+def spooled(data_dir: Path) -> bytes:
+    """Every line in the spool, synced or not; without the zeros that follow the last one of an open segment."""
+    return b"".join(path.read_bytes().rstrip(b"\0") for path in sorted((data_dir / "spool").rglob("*.rows")))
+
+
 class Kept:
     """A capture and everything that it wrote."""
 
@@ -79,11 +87,19 @@ class Kept:
         self.capture = Capture(self.policy, self.spool, ClientResolver(self.policy), self.salts)
 
     def view(self, decision: Decision, scope: dict[str, Any] | None = None, visitor: str | None = VISITOR) -> None:
-        self.capture.page_view(scope or request(), decision, visitor_id=visitor, status=200, bytes_sent=900)
+        scope = scope or request()
+        found = find_headers(scope["headers"])
+        basis = basis_of(self.policy, decision)
+        last = fixed_ending(basis, visitor, decision.revision)
+        self.capture.page_view(
+            scope, found, basis=basis, ending=last, visitor_id=visitor, status=200, sent=900, started=time.time()
+        )
+
+    def handle(self, decision: Decision, scope: dict[str, Any], visitor: str | None) -> VisitHandle:
+        return VisitHandle(self.capture, scope, find_headers(scope["headers"]), decision, visitor)
 
     def rows(self) -> list[Captured]:
-        text = b"".join(path.read_bytes() for path in sorted((self.data_dir / "spool").rglob("*.rows")))
-        return [msgspec.json.decode(line, type=Captured) for line in text.splitlines()]
+        return [msgspec.json.decode(line, type=Captured) for line in spooled(self.data_dir).splitlines()]
 
     def text(self) -> str:
         return " ".join(

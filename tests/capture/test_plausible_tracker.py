@@ -22,7 +22,7 @@ from starlette.routing import Route
 from consent_middleware import ConsentMiddleware
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.visit import Captured
-from tests.capture.reading import policy
+from tests.capture.reading import policy, spooled
 
 TRACKER = "@plausible-analytics/tracker@0.4.6"
 PAGE = """<!doctype html><title>Join</title><p>Join us</p><script type="module">
@@ -73,7 +73,7 @@ def address(tmp_path: Path, tracker: bytes) -> Iterator[str]:
 
 
 def events(data_dir: Path) -> list[Captured]:
-    text = b"".join(path.read_bytes() for path in sorted((data_dir / "spool").rglob("*.rows")))
+    text = spooled(data_dir)
     return [row for row in map(msgspec.json.Decoder(Captured).decode, text.splitlines()) if row.kind == "event"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from analytics.ingest.segments import read_block, segments
+from consent_middleware import open_segment
 from consent_middleware import spool as spooling
 from consent_middleware.spool import Spool, SpoolFull, SpoolLimits
 from tests.ingest import rows as made
@@ -49,7 +51,8 @@ def test_a_killed_worker_leaves_its_rows_and_a_torn_one_is_cut(tmp_path: Path) -
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60))
     for number in range(10):
         assert spool.append(row(number))
-    os.write(spool._segment.rows_fd, row(10)[:40])
+    end = spool._segment.end
+    spool._segment.map[end : end + 40] = row(10)[:40]
     crash(spool)
     [segment] = segments(tmp_path / "spool")
     assert believed(tmp_path) == [row(i) for i in range(10)]
@@ -95,16 +98,53 @@ def test_a_spool_whose_oldest_segment_is_too_old_takes_nothing_new(tmp_path: Pat
     later.close()
 
 
-def test_a_disk_that_takes_half_a_row_leaves_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_a_killed_worker_had_half_copied_is_cut_even_where_its_newline_came_first(tmp_path: Path) -> None:
+    """Memory is copied in any order: the end of a row may be there before its middle."""
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60))
-    assert spool.append(row(1))
-    real = os.write
+    assert spool.append(row(0))
+    line, end = row(1) + b"\n", spool._segment.end
+    spool._segment.map[end : end + 20] = line[:20]
+    spool._segment.map[end + len(line) - 20 : end + len(line)] = line[-20:]
+    crash(spool)
+    assert believed(tmp_path) == [row(0)]
+
+
+def test_a_full_disk_refuses_rows_while_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60))
     with monkeypatch.context() as patch:
-        patch.setattr(spooling, "_write", lambda fd, data: real(fd, data[:10]))
-        assert not spool.append(row(2))
+        patch.setattr(open_segment, "reserve", no_room)
+        assert not spool.append(row(1))
+    assert spool.append(row(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(open_segment, "reserve", no_room)
+        big = b"[" + b" " * open_segment.CHUNK_BYTES + b"]"
+        assert not spool.append(big)
     assert spool.append(row(3))
+    assert spool.append(big)
     spool.close()
-    assert believed(tmp_path) == [row(1), row(3)]
+    assert believed(tmp_path) == [row(2), row(3), big]
+    assert spool.dropped == 0, "a closed spool begins again"
+
+
+def test_the_last_room_of_a_disk_is_left_to_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooling, "SPARE_BYTES", 2**60)
+    spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60))
+    assert not spool.append(row(1))
+    spool.close()
+
+
+def test_a_segment_grows_while_it_is_written_and_ends_with_its_last_row(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60, block_bytes=2**30))
+    rows = [row(number) for number in range(3 * open_segment.CHUNK_BYTES // len(row(0)))]
+    assert all(spool.append(one) for one in rows)
+    assert spool.appended == len(rows)
+    spool.close()
+    assert believed(tmp_path) == rows
+    [path] = (tmp_path / "spool").rglob("*.rows")
+    assert path.read_bytes() == b"".join(one + b"\n" for one in rows)
 
 
 def test_a_forked_worker_gets_a_folder_of_its_own(tmp_path: Path) -> None:

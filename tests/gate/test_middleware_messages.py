@@ -344,7 +344,7 @@ def test_a_withdrawal_elsewhere_ends_a_cached_yes_and_deletes_what_it_allowed(tm
         await call(app, scope)
         services = app._opening.services
         assert services is not None
-        services.revocations._revoked["A" * 22] = 0
+        services.revocations.ids["A" * 22] = 0
         seen += values((await call(app, scope))[0], b"set-cookie")[:1]
         return seen
 
@@ -359,8 +359,8 @@ def test_never_repeating_cookies_do_not_fill_the_memory(tmp_path: Path, run: Run
                 app, request((b"cookie", b"_ga=%d; " % number + b"x" * (number % 2000)), (b"x-%d" % number, b""))
             )
         verdicts = app._reader._verdicts
-        assert len(verdicts) <= 8192
-        assert sum(len(key[0]) for half in (verdicts._young, verdicts._old) for key in half) <= 8_000_000
+        assert len(verdicts) + len(verdicts.old) <= 8192
+        assert sum(len(key[0]) for half in (verdicts, verdicts.old) for key in half) <= 8_000_000
         assert len(request_headers._places) <= 512
 
     run(ask())
@@ -379,8 +379,8 @@ def test_long_headers_of_consenting_visitors_do_not_fill_the_memory(tmp_path: Pa
         services = app._opening.services
         assert services is not None
         assert services.spool.appended == 3000
-        for cache in (services.capture._pages, services.capture._browsers):
-            held = [part for half in (cache._young, cache._old) for key in half for part in key]
+        for cache in (services.capture.rows._pages, services.capture.rows._browsers):
+            held = [part for half in (cache, cache.old) for key in half for part in key]
             assert sum(len(part) for part in held if isinstance(part, str | bytes)) <= 12_000_000
 
     run(ask())
@@ -391,7 +391,7 @@ def test_a_visitor_cookie_that_we_never_issued_is_no_visitor(tmp_path: Path, run
         app = wrapped(answering(), tmp_path)
         for value, known in ((b"a" * 22, "a" * 22), (b"a" * 21, None), (b"a" * 9000, None), (b"\xff" * 22, None)):
             scope = request((b"cookie", consent_cookie("analytics") + b"; __Host-visitor=" + value))
-            assert app._reader.read(scope, lambda record: False).verdict.visitor_id == known
+            assert app._reader.read(scope, ()).verdict.visitor_id == known
 
     run(ask())
 

@@ -1,0 +1,99 @@
+"""The segment that one worker writes into: three files, of which the one with the rows is mapped into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+CHUNK_BYTES: Final = 256 * 1024  # by which an open segment grows
+_POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE: the faults of new pages happen now, and in one go
+BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """Changes when the machine restarts: only then may the page cache have been lost."""
+    try:
+        return BOOT_ID_FILE.read_text().strip()
+    except OSError:
+        return f"boot-{int(time.time() - time.monotonic()) // 60}"
+
+
+class OpenSegment:
+    """The open segment of one worker."""
+
+    __slots__ = (
+        *("blocks_fd", "born", "controls", "counted", "end", "limit", "map", "mapped", "path", "rows", "rows_fd"),
+        *("synced", "synced_rows"),
+    )
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.path = folder / f"{number:08d}.rows"
+        self.born = time.monotonic()
+        self.end = self.synced = self.counted = 0  # offsets: of the rows, of the blocks, of what was taken off the room
+        self.rows = self.synced_rows = 0
+        self.limit = 0  # up to this offset a row goes in without further thought
+        self.mapped = CHUNK_BYTES
+        self.controls = False
+        with contextlib.ExitStack() as undo:  # every row asks again as long as the disk is full: nothing stays behind
+            self.rows_fd = self._make(".rows", undo)
+            self.blocks_fd = self._make(".blocks", undo)
+            write_whole(self.blocks_fd, f"segment 1 {boot_id()} {time.time():.3f}\n".encode())
+            reserve(self.rows_fd, 0, CHUNK_BYTES)
+            self.map = mmap.mmap(self.rows_fd, CHUNK_BYTES)
+            sync_folder(folder)
+            undo.pop_all()
+        self._populate(0)
+
+    def _make(self, suffix: str, undo: contextlib.ExitStack) -> int:
+        path = self.path.with_suffix(suffix)
+        append = os.O_APPEND if suffix == ".blocks" else 0
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR | append, 0o600)
+        undo.callback(path.unlink)
+        undo.callback(os.close, fd)
+        return fd
+
+    def extend(self, size: int) -> None:
+        """Make room for `size` more bytes. Raises OSError when the disk is full."""
+        mapped = self.mapped + -(-size // CHUNK_BYTES) * CHUNK_BYTES
+        reserve(self.rows_fd, self.mapped, mapped - self.mapped)
+        self.map.resize(mapped)
+        before, self.mapped = self.mapped, mapped
+        self._populate(before)
+
+    def _populate(self, start: int) -> None:
+        with contextlib.suppress(OSError, ValueError):  # an older kernel: pages come one by one
+            self.map.madvise(_POPULATE_WRITE, start, self.mapped - start)
+
+    def close(self) -> None:
+        self.map.close()
+        os.ftruncate(self.rows_fd, self.end)
+        os.write(self.blocks_fd, b"end\n")
+        os.close(self.rows_fd)
+        os.close(self.blocks_fd)
+
+
+def reserve(fd: int, start: int, size: int) -> None:
+    """Room on the disk, so that a write into mapped memory can't fail. Raises OSError when there is none."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, start, size)
+    else:
+        os.ftruncate(fd, start + size)
+
+
+def write_whole(fd: int, data: bytes) -> None:
+    """Raises OSError when the disk took only a part."""
+    if os.write(fd, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
