@@ -102,27 +102,27 @@ class Answer(msgspec.Struct):
         if not isinstance(headers, list | tuple):
             headers = list(headers)
             message = {**message, "headers": headers}
+        gate = self._gate
+        slots = gate.slots
         has_cookies = is_html = False
-        slots = self._gate.slots
         for name, value in headers:
             try:
                 slot = slots[name]
             except KeyError:
-                slot = self._gate.slot(name)
-            if slot == 0:
-                continue
-            if slot == SET_COOKIE:
-                has_cookies = True
-            else:
-                is_html = value[:9].lower() == b"text/html"
+                slot = gate.slot(name)
+            if slot:
+                if slot == SET_COOKIE:
+                    has_cookies = True
+                else:
+                    is_html = value[:9].lower() == b"text/html"
         if has_cookies:
             headers, has_cookies = self._filtered(headers)
             message = {**message, "headers": headers}
         if message["type"] != "http.response.start":
             return message
-        if is_html or status == 304:
-            self._is_page = status == 304 if not is_html else not 300 <= status < 400
-            if is_html or self._reading.document:
+        if is_html or (status == 304 and self._reading.document):
+            self._is_page = status == 304 or not 300 <= status < 400
+            if gate.documents.active or self._reading.verdict.lapsed:
                 try:
                     return self._start_page(message, headers, has_cookies)
                 except Exception:
@@ -144,14 +144,14 @@ class Answer(msgspec.Struct):
         else:
             self._bytes += len(message.get("body", b""))
         if last and self._is_page:
-            self._finish()
+            self._view()
         return message
 
     def file(self, message: Message) -> Message:
         """A file that the server sends by itself: it passes unchanged, and its size is not seen here."""
         self.released, self._held = self._held, None
         if self._is_page and not message.get("more_body", False):
-            self._finish()
+            self._view()
         return message
 
     def _start_page(self, message: Message, headers: Headers, has_cookies: bool) -> Message | None:
@@ -214,21 +214,10 @@ class Answer(msgspec.Struct):
                 passed = True
         return kept, passed
 
-    def _finish(self) -> None:
-        services, scope, reading = self._services, self._scope, self._reading
-        if services is None or scope.get("method") == "HEAD":
-            return
-        verdict = reading.verdict
-        services.capture.page_view(
-            scope,
-            reading.found,
-            basis=verdict.basis,
-            ending=verdict.ending,
-            visitor_id=verdict.visitor_id,
-            status=self._status,
-            sent=self._bytes,
-            started=reading.at,
-        )
+    def _view(self) -> None:
+        """Write down that the page was seen."""
+        if self._services is not None:
+            self._services.capture.page_view(self._scope, self._reading, self._status, self._bytes)
 
 
 def without_length(headers: Headers) -> list[tuple[bytes, bytes]]:

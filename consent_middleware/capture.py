@@ -18,6 +18,7 @@ from consent_middleware.visit import visitor_key as visitor_key  # the name that
 if TYPE_CHECKING:
     from consent_middleware.country import ClientResolver
     from consent_middleware.policy import PrivacyPolicy
+    from consent_middleware.reader import Reading
     from consent_middleware.salts import DailySalts
     from consent_middleware.spool import Spool
 
@@ -44,34 +45,20 @@ class Capture:
         self._plausible = policy.capture.plausible
         self._views: dict[tuple[int, str], float] = {}
 
-    def page_view(
-        self,
-        scope: Scope,
-        found: list[bytes],
-        *,
-        basis: str | None,
-        ending: bytes,
-        visitor_id: str | None,
-        status: int,
-        sent: int,
-        started: float,
-    ) -> None:
-        """Record one answered request. Never raises, never waits.
-
-        `found` is what request_headers found, `ending` what rows.fixed_ending made; `sent` counts bytes of the body,
-        `started` is of time.time.
-        """
-        if basis is None:
+    def page_view(self, scope: Scope, reading: Reading, status: int, sent: int) -> None:
+        """Record one answered request; `sent` counts bytes of the body. Never raises, never waits."""
+        verdict = reading.verdict
+        basis = verdict.basis
+        if basis is None or scope.get("method") == "HEAD":
             return
         try:
-            now = time.time()
-            lasted = int((now - started) * 1000) if now > started else 0
-            line = self.rows.view(scope, found, basis, ending, status, sent, int(now * 1000), lasted)
+            line = self.rows.view(scope, reading.found, basis, verdict.ending, status, sent, reading.at)
             if line is None:
                 return
             self.spool.append_line(line)
             if self._plausible and basis != "counts":
-                self._remember_view(self.rows.visitor(scope, found, basis, visitor_id), self.rows.path(scope["path"]))
+                visitor = self.rows.visitor(scope, reading.found, basis, verdict.visitor_id)
+                self._remember_view(visitor, self.rows.path(scope["path"]))
         except Exception:  # a page is served whatever happens here; the counter and the log say that something did
             self.failures += 1
             log.exception("a page view could not be captured")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from asyncio import _get_running_loop  # None under another library's loop, where get_running_loop raises
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
+from sys import get_asyncgen_hooks
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,7 +74,7 @@ class ConsentMiddleware:
             return await self.app(scope, receive, send)
 
         opening = self._opening
-        services = opening.services if opening.loop is _get_running_loop() else None
+        services = opening.services if opening.running is get_asyncgen_hooks()[0] else None
         if services is None:
             services = await opening.ready()
         try:
@@ -85,7 +85,10 @@ class ConsentMiddleware:
             reading, page = self._reader.undecided(scope), None
         verdict = reading.verdict
 
-        if kind == "http" and self._is_own(scope):
+        path = scope["path"]
+        if root := scope.get("root_path"):
+            path = path.removeprefix(root)
+        if kind == "http" and (path.startswith(self._own_folder) or path in self._own_paths):
             router = opening.router
             if services is None or router is None:
                 return await _unavailable(scope, receive, send)
@@ -93,16 +96,11 @@ class ConsentMiddleware:
             ours = {**scope, "consent": verdict.decision, "consent.services": services, "scheme": scheme}
             return await router(ours, receive, send)
 
-        seen = {
-            **scope,
-            "headers": reading.headers,
-            "consent": verdict.decision,
-            "consent.services": services,
-        }
-        if page is not None:
-            seen |= self._documents.for_site(scope, reading, page)
+        seen = {**scope, "headers": reading.headers, "consent": verdict.decision, "consent.services": services}
         if services is not None:
             seen["visit"] = VisitHandle(services.capture, scope, reading.found, verdict.decision, verdict.visitor_id)
+        if page is not None:
+            seen |= self._documents.for_site(scope, reading, page)
         answer = Answer(self._gate, scope, reading, page, services)
 
         def send_gated(message: Message) -> Awaitable[None]:
@@ -136,12 +134,6 @@ class ConsentMiddleware:
     async def close(self) -> None:
         """Close what this worker holds open, where no lifespan does it. The next request opens it again."""
         await self._opening.close()
-
-    def _is_own(self, scope: Scope) -> bool:
-        path = scope["path"]
-        if root := scope.get("root_path"):
-            path = path.removeprefix(root)
-        return path.startswith(self._own_folder) or path in self._own_paths
 
     async def _open(self) -> Services:
         return await open_services(

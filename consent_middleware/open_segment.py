@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-CHUNK_BYTES: Final = 256 * 1024  # by which an open segment grows
+CHUNK_BYTES: Final = 64 * 1024  # of a new segment, which doubles from there
+MAX_CHUNK_BYTES: Final = 1024 * 1024
 _POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE: the faults of new pages happen now, and in one go
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -59,6 +60,7 @@ class OpenSegment:
 
     def extend(self, size: int) -> None:
         """Make room for `size` more bytes. Raises OSError when the disk is full."""
+        size = max(size, min(self.mapped, MAX_CHUNK_BYTES))
         mapped = self.mapped + -(-size // CHUNK_BYTES) * CHUNK_BYTES
         reserve(self.rows_fd, self.mapped, mapped - self.mapped)
         self.map.resize(mapped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from asyncio import _get_running_loop  # None under another library's loop, where get_running_loop raises
 from collections import Counter
@@ -34,6 +35,9 @@ class Opening:
         self._lock: asyncio.Lock | None = None
         self._again_at = 0.0
         self.loop: asyncio.AbstractEventLoop | None = None
+        # What tells this run of the loop from every other one, for a question that each request asks: a running loop
+        # sets its hooks, while asyncio asks the system for the process id before it names a loop.
+        self.running: object = object()
         self.services: Services | None = None
         self.router: Router | None = None
 
@@ -44,6 +48,7 @@ class Opening:
             self._failed("services need asyncio: our own pages and capture are off under another event loop")
             return None
         if self.loop is loop and (self.services is not None or time.monotonic() < self._again_at):
+            self.running = sys.get_asyncgen_hooks()[0] or object()  # the same loop may have been started again
             return self.services
         if self.loop is not loop:
             abandoned, self.services, self.router = self.services, None, None

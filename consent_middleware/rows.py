@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import MutableMapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -70,6 +71,7 @@ class Rows:
         self.allowed = frozenset(policy.capture.query_parameters)
         self._clients = clients
         self._salts = salts
+        self._direct = not policy.site.trusted_proxies  # no header can change where a request comes from
         self._site = policy.site.site_id
         self._opening = b"[" + _encode(self._site) + b","
         self._exclude = policy.capture.exclude
@@ -81,30 +83,32 @@ class Rows:
         }
 
     def view(
-        self, scope: Scope, found: list[bytes], basis: str, end: bytes, status: int, sent: int, ms: int, lasted: int
+        self, scope: Scope, found: list[bytes], basis: str, end: bytes, status: int, sent: int, started: float
     ) -> bytes | None:
         """A page view as a line, or None for a page that is left out.
 
-        `end` is what `fixed_ending` made; `ms` is the time in
-        milliseconds since 1970, `lasted` the duration in milliseconds.
+        `end` is what `fixed_ending` made; `started` is the unix time at which the request came.
         """
+        now = time.time()
         if basis == "counts":
-            return self._count_line(scope, found, end, status, ms)
+            return self._count_line(scope, found, end, status, int(now * 1000))
         of_page = (scope["path"], scope.get("query_string"), found[HOST], found[REFERER], scope.get("method"))
         page = self._pages[of_page]
         if page is None:
             page = self._page(scope, found, of_page)
         if not page:
             return None
-        of_browser = (*found[BROWSER], scope.get("http_version"), self._clients.origin(scope))
+        peer = scope.get("client")
+        origin = peer[0] if self._direct and type(peer) is tuple else self._clients.origin(scope)
+        of_browser = (*found[BROWSER], scope.get("http_version"), origin)
         browser = self._browsers[of_browser] or self._browser(scope, found, of_browser)
         return b"%b%d,%b%d,%d,%d,%b%b" % (
             self._opening,
-            ms,
+            int(now * 1000),
             page,
             status,
             sent,
-            lasted,
+            int((now - started) * 1000) if now > started else 0,
             browser,
             end or _ending(self.visitor(scope, found, basis, None), basis, self.policy.revision),
         )

@@ -31,10 +31,11 @@ from typing import IO, Final, Literal
 
 import msgspec
 
-from consent_middleware.open_segment import CHUNK_BYTES, OpenSegment, sync_folder, write_whole
+from consent_middleware.open_segment import MAX_CHUNK_BYTES, OpenSegment, sync_folder, write_whole
 
 # Where a file system copies on write, even reserved room can end: the last of the disk is not for us.
 SPARE_BYTES: Final = 16 * 1024 * 1024
+SPARE_SHARE: Final = 100  # a hundredth of a small disk
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 Kind = Literal["erase", "restrict", "unrestrict", "object", "export", "correct"]
 
@@ -264,9 +265,9 @@ class Spool:
         """Map the pages that the next rows need, so that no row has to wait for it."""
         with self._lock:
             if self._segment is segment:
-                if segment.mapped - segment.end < CHUNK_BYTES // 2:
+                if segment.mapped - segment.end < min(segment.mapped, MAX_CHUNK_BYTES) // 2:
                     with contextlib.suppress(OSError):  # a full disk: the row that does not fit says so
-                        segment.extend(CHUNK_BYTES)
+                        segment.extend(0)
                 self._count(segment)
                 self._set_limit(segment)
 
@@ -286,7 +287,7 @@ class Spool:
             return 0
         with contextlib.suppress(OSError):
             disk = os.statvfs(self.folder)
-            if disk.f_bavail * disk.f_frsize < SPARE_BYTES:
+            if disk.f_bavail * disk.f_frsize < min(SPARE_BYTES, disk.f_blocks * disk.f_frsize // SPARE_SHARE):
                 return 0
         return self.limits.total_bytes - total
 

@@ -12,6 +12,7 @@ from consent_middleware.capture import Capture, VisitHandle
 from consent_middleware.country import ClientResolver
 from consent_middleware.decision import Choice, Decision, resolve
 from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.reader import Reading, Verdict
 from consent_middleware.request_headers import find_headers
 from consent_middleware.rows import fixed_ending
 from consent_middleware.salts import DailySalts
@@ -88,12 +89,22 @@ class Kept:
 
     def view(self, decision: Decision, scope: dict[str, Any] | None = None, visitor: str | None = VISITOR) -> None:
         scope = scope or request()
-        found = find_headers(scope["headers"])
+        headers = scope["headers"]
         basis = basis_of(self.policy, decision)
-        last = fixed_ending(basis, visitor, decision.revision)
-        self.capture.page_view(
-            scope, found, basis=basis, ending=last, visitor_id=visitor, status=200, sent=900, started=time.time()
+        verdict = Verdict(
+            decision=decision,
+            allowed=decision.granted | decision.required,
+            cookie=None,
+            strips=False,
+            lapsed=(),
+            visitor_id=visitor,
+            basis=basis,
+            ending=fixed_ending(basis, visitor, decision.revision),
+            ends=float("inf"),
+            generation=1,
+            record_id=None,
         )
+        self.capture.page_view(scope, Reading(verdict, headers, find_headers(headers), True, time.time()), 200, 900)
 
     def handle(self, decision: Decision, scope: dict[str, Any], visitor: str | None) -> VisitHandle:
         return VisitHandle(self.capture, scope, find_headers(scope["headers"]), decision, visitor)

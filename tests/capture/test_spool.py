@@ -131,6 +131,7 @@ def test_a_full_disk_refuses_rows_while_it_is_full(tmp_path: Path, monkeypatch: 
 
 def test_the_last_room_of_a_disk_is_left_to_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spooling, "SPARE_BYTES", 2**60)
+    monkeypatch.setattr(spooling, "SPARE_SHARE", 1)
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60))
     assert not spool.append(row(1))
     spool.close()

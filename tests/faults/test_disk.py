@@ -38,6 +38,7 @@ def test_a_full_disk_refuses_events_serves_pages_and_takes_up_again(small_disk: 
                     small_disk.fill()
                 if number == 20:
                     small_disk.empty()
+                if number in (10, 20):
                     await asyncio.sleep(1.2)  # the spool measures its room again every second
                 page = await client.get(f"/page-{number}")
                 assert page.status_code == 200
@@ -48,7 +49,7 @@ def test_a_full_disk_refuses_events_serves_pages_and_takes_up_again(small_disk: 
 
     accepted, statuses = asyncio.run(visit())
     assert set(statuses[:10]) == {202}
-    assert 503 in statuses[10:20]
+    assert set(statuses[10:20]) == {503}
     assert set(statuses[20:]) == {202}
     with open_store(None, tmp_path) as store:
         load_pending(store, small_disk.folder / "var", policy())
