@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,10 @@ log = logging.getLogger("consent_middleware")
 
 SECRET_KEYS_VARIABLE = "CONSENT_SECRET_KEYS"
 DATA_DIR_VARIABLE = "CONSENT_DATA_DIR"
+# Who holds one cookie can try secrets against its signature without asking us: a short one is found in that way.
+MIN_SECRET_BYTES = 8
+GOOD_SECRET_BYTES = 32
+MAKE_A_SECRET = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
 class ConfigurationError(RuntimeError):
@@ -98,7 +103,10 @@ async def open_services(
 
 
 def secrets_from(argument: Sequence[str] | None) -> list[str]:
-    """The secret keys, newest last: the argument, or the environment. Raises ConfigurationError: none has a default."""
+    """The secret keys, newest last: the argument, or the environment. Raises ConfigurationError.
+
+    None has a default, and none may be shorter than MIN_SECRET_BYTES; below GOOD_SECRET_BYTES the log says so.
+    """
     if isinstance(argument, str):
         raise ConfigurationError('secret_keys is a list, newest key last: secret_keys=["..."]')
     keys = list(argument) if argument is not None else os.environ.get(SECRET_KEYS_VARIABLE, "").split(",")
@@ -106,10 +114,27 @@ def secrets_from(argument: Sequence[str] | None) -> list[str]:
     if not keys or not all(keys):
         raise ConfigurationError(
             "no secret key (or an empty one): pass secret_keys=[...], newest last, or set "
-            f"{SECRET_KEYS_VARIABLE} to a comma-separated list; "
-            'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            f"{SECRET_KEYS_VARIABLE} to a comma-separated list; {MAKE_A_SECRET}"
         )
+    shortest = min(len(key.encode()) for key in keys)
+    if shortest < MIN_SECRET_BYTES:
+        raise ConfigurationError(
+            f"a secret key of {shortest} bytes can be guessed: at least {MIN_SECRET_BYTES} are needed, and "
+            f"{GOOD_SECRET_BYTES} random ones wanted (secret_keys or {SECRET_KEYS_VARIABLE}); {MAKE_A_SECRET}"
+        )
+    if shortest < GOOD_SECRET_BYTES:
+        _warn_of_short_secrets()
     return keys
+
+
+@lru_cache(1)
+def _warn_of_short_secrets() -> None:
+    """Said once, by whichever wrapped application starts first."""
+    log.warning(
+        "a secret key has less than %d bytes: whoever holds a cookie may guess it and sign decisions; %s",
+        GOOD_SECRET_BYTES,
+        MAKE_A_SECRET,
+    )
 
 
 def data_dir_from(argument: str | Path | None) -> Path:

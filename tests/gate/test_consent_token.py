@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from itsdangerous import BadSignature, Signer
 
 from consent_middleware.decision import Choice
+from consent_middleware.services import ConfigurationError, _warn_of_short_secrets, secrets_from
 from consent_middleware.token import BadToken, ConsentTokens
 from tests.gate import browser_by_the_rfc as browser
 from tests.gate.policies import HEAD, SHOP, policy
@@ -121,6 +122,18 @@ def test_bad_key_lists_are_refused() -> None:
     for keys in ([], [""], [NEW, ""]):
         with pytest.raises(ValueError, match="secret key"):
             ConsentTokens(keys, POLICY)
+
+
+def test_a_secret_that_can_be_guessed_is_refused_with_the_way_out_and_a_short_one_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for keys in (["1234567"], ["a good long key of some length here", "x"]):
+        with pytest.raises(ConfigurationError, match=r"at least 8 .*secrets\.token_urlsafe") as caught:
+            secrets_from(keys)
+        assert "1234567" not in str(caught.value), "a key is never shown"
+    _warn_of_short_secrets.cache_clear()
+    assert [secrets_from([key]) for key in ("secret-1", "k" * 31, "k" * 32)] == [["secret-1"], ["k" * 31], ["k" * 32]]
+    assert ["less than 32 bytes" in message for message in caplog.messages] == [True], "once"
 
 
 def signer(*keys: str) -> Signer:
