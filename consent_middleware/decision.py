@@ -73,14 +73,14 @@ def resolve(
         if signals and regime == "opt-out" and not set(signals) <= set(choice.signals):
             granted = frozenset()
     return Decision(
-        decided=choice is not None,
-        granted=granted,
-        regime=regime,
-        signals=signals,
-        record_id=choice.record_id if choice else None,
-        at=choice.at if choice else None,
-        revision=policy.revision,
-        required=policy.required_purposes,
+        choice is not None,
+        granted,
+        regime,
+        signals,
+        choice.record_id if choice is not None else None,
+        choice.at if choice is not None else None,
+        policy.revision,
+        policy.required_purposes,
     )
 
 

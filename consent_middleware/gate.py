@@ -123,10 +123,12 @@ class RequestCookies(msgspec.Struct, frozen=True):
     def values(self, rule: Declared) -> list[bytes]:
         """The values of one cookie, in order; browsers send the most specific path first."""
         wanted: Named = (rule.name, rule)
-        if wanted not in self.named:
-            return []
-        pairs = zip(self.segments, self.named, strict=True)
-        return [segment.partition(b"=")[2].strip(WSP) for segment, named in pairs if named == wanted]
+        values: list[bytes] = []
+        place = -1
+        for _ in range(self.named.count(wanted)):
+            place = self.named.index(wanted, place + 1)
+            values.append(self.segments[place].partition(b"=")[2].strip(WSP))
+        return values
 
     def filtered(self, allowed: Set[str]) -> KeptCookies:
         """Take out what is not declared, and what no allowed purpose covers. Duplicates of a name share its fate."""
@@ -172,26 +174,26 @@ def filter_set_cookie(value: bytes, rules: CookieRules, allowed: Set[str], now: 
     Reasons: control-character, own-cookie, undeclared, not-granted (dropped); lifetime-cut (changed); and what
     set_cookie.rejected_by_browsers names (passed as it is, since browsers drop it anyway).
     """
-    if set_cookie.has_control_character(value):
+    if len(value.translate(None, set_cookie.CONTROL_CHARACTERS)) != len(value):
         return FilteredCookie(None, set_cookie.split(value)[0], "control-character")
     name, content, tail = set_cookie.split(value)
     attributes = set_cookie.attributes(tail)
-    lifetime = attributes.lifetime(now)
-    declared = rules.find(name)
+    max_age, expires = attributes.max_age, attributes.expires
+    lifetime = max_age if max_age is not None or expires is None else expires - now
     if lifetime is not None and lifetime <= 0:
         return FilteredCookie(value, name)
+    declared = rules.find(name)
     if declared is None:
         return FilteredCookie(None, name, "undeclared")
     if declared.own:
         return FilteredCookie(None, name, "own-cookie")
     if declared.purpose not in allowed:
         return FilteredCookie(None, name, "not-granted")
-    problem = set_cookie.rejected_by_browsers(name, content, attributes, secure=rules.secure)
     if lifetime is not None:
-        tolerance = 0 if attributes.max_age is not None else DATE_TOLERANCE_SECONDS
+        tolerance = 0 if max_age is not None else DATE_TOLERANCE_SECONDS
         if declared.lifetime is None or lifetime > declared.lifetime + tolerance:
             return FilteredCookie(set_cookie.with_lifetime(value, declared.lifetime), name, "lifetime-cut")
-    return FilteredCookie(value, name, problem)
+    return FilteredCookie(value, name, set_cookie.rejected_by_browsers(name, content, attributes, secure=rules.secure))
 
 
 def expire(

@@ -14,7 +14,7 @@ MAX_PAIR_BYTES: Final = 4096
 MAX_ATTRIBUTE_BYTES: Final = 1024
 CACHED_TAIL_BYTES: Final = 512
 
-has_control_character = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+CONTROL_CHARACTERS: Final = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
 
 _DATE_DELIMITERS: Final = re.compile(rb"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
 _TIME: Final = re.compile(rb"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\D|\Z)")
@@ -138,6 +138,8 @@ def rejected_by_browsers(name: bytes, content: bytes, attributes: Attributes, *,
         return "too-long"
     if attributes.secure and not secure:
         return "secure-over-http"
+    if attributes.secure and not name.startswith(b"__") and name:
+        return ""  # all that follows is about a missing Secure, or a prefix
     if attributes.same_site == b"none" and not attributes.secure:
         return "samesite-none-without-secure"
     if attributes.partitioned and not attributes.secure:

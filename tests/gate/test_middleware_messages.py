@@ -321,7 +321,7 @@ def test_a_cached_verdict_ends_when_its_key_leaves_the_list(tmp_path: Path, run:
         site = Seeing()
         app = wrapped(site, tmp_path)
         decided = []
-        for keys in (KEYS, [*KEYS, "newer"], ["newer"]):
+        for keys in (KEYS, [*KEYS, "a newer key"], ["a newer key"]):
             app.rotate_keys(keys)
             for _ in range(2):
                 await call(app, request((b"cookie", consent_cookie("marketing"))))
