@@ -53,6 +53,8 @@ class PageRequest(msgspec.Struct, frozen=True):
     language: str
     accept_language: bytes
     referer: bytes
+    agent: bytes
+    ahead: bytes  # "prefetch" when the browser loads the page before anybody asked for it
     return_to: str
     host: str
     secure: bool
@@ -104,6 +106,8 @@ class Documents:
             language=language,
             accept_language=accept_language,
             referer=found.get(b"referer", b""),
+            agent=found.get(b"user-agent", b""),
+            ahead=found.get(b"sec-purpose", b"") or found.get(b"purpose", b""),
             return_to=f"{path}?{query}" if query else path,
             host=host,
             secure=reading.secure,
@@ -236,7 +240,8 @@ class Document:
         language = self._language()
         if decision is not None and not self._counted and asks(decision):
             self._counted = True
-            pages.count_impression(services, referer=request.referer, host=request.host, language=language)
+            if not request.ahead and not pages.is_crawler(request.agent):
+                pages.count_impression(services, referer=request.referer, host=request.host, language=language)
         return pages.banner(services, decision, language=language, return_to=request.return_to, nonce=self._nonce)
 
     def _placeholder(self, vendor: Vendor, url: str) -> bytes:

@@ -1,8 +1,8 @@
 """What the visitor meets: banner, preferences, policy page, cookie table, my-data page.
 
 Everything here is drawn from `privacy.toml` and is complete without JavaScript; the script only spares a reload.
-`routes`, `banner`, `head`, `placeholder`, `count_impression` and `pick_language` are the doors for the middleware;
-`policy_fragment` is the one for a site that shows the policy in its own template.
+`routes`, `banner`, `head`, `placeholder`, `count_impression`, `is_crawler` and `pick_language` are the doors for the
+middleware; `policy_fragment` is the one for a site that shows the policy in its own template.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from __future__ import annotations
 from consent_middleware.pages.banner import banner, head, placeholder
 from consent_middleware.pages.languages import pick_language
 from consent_middleware.pages.policy_page import policy_fragment
-from consent_middleware.pages.rates import count_impression
+from consent_middleware.pages.rates import count_impression, is_crawler
 from consent_middleware.pages.site import routes
 
-__all__ = ["banner", "count_impression", "head", "pick_language", "placeholder", "policy_fragment", "routes"]
+__all__ = [
+    "banner",
+    "count_impression",
+    "head",
+    "is_crawler",
+    "pick_language",
+    "placeholder",
+    "policy_fragment",
+    "routes",
+]

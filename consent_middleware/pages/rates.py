@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -9,6 +10,19 @@ from consent_middleware.pages.revisions import today
 
 if TYPE_CHECKING:
     from consent_middleware.services import Services
+
+
+# Who says so of itself. What hides is counted as a visitor: it is neither asked for more nor recognised.
+CRAWLER = re.compile(
+    rb"bot\b|bot/|crawl|spider|slurp|preview|archiv|monitor|uptime|pingdom|lighthouse|feed|externalhit|gpt|claude",
+    re.IGNORECASE,
+)
+MAX_AGENT = 500
+
+
+def is_crawler(user_agent: bytes) -> bool:
+    """Whether a program reads the page that would make every rate too low: nobody sees the banner, nobody chooses."""
+    return bool(CRAWLER.search(user_agent[:MAX_AGENT]))
 
 
 def count_impression(services: Services, *, referer: bytes | None, host: str, language: str) -> None:

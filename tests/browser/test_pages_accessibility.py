@@ -249,6 +249,23 @@ def test_three_buttons_of_one_size_in_every_placement(run_site: Any, new_context
         assert len({(round(box["width"]), round(box["height"])) for box in boxes}) == 1
 
 
+@pytest.mark.parametrize(("control", "position"), [("footer", "static"), ("floating", "fixed"), ("none", None)])
+def test_the_control_stands_where_the_site_wants_it(
+    run_site: Any, new_context: Any, control: str, position: str | None
+) -> None:
+    placed = run_site(lambda text: text.replace('control = "floating"', f'control = "{control}"'))
+    page = new_context(java_script_enabled=False).new_page()
+    page.goto(placed.url + "/_consent/")
+    choose(page, "accept")
+    for path in ("/", "/articles", "/members/greta-lindqvist"):
+        page.goto(placed.url + path)
+        found = page.locator(".consent-control")
+        assert found.count() == (0 if position is None else 1)
+        if position is not None:
+            assert found.is_visible()
+            assert found.evaluate("control => getComputedStyle(control).position") == position
+
+
 def test_nothing_moves_for_those_who_asked_for_stillness(site: Any, new_context: Any) -> None:
     page = new_context(reduced_motion="reduce").new_page()
     page.goto(site.url + "/")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consent_middleware.pages.assets import asset
 from examples.demo.visitors import CHROMIUM_ARGUMENTS, find_chromium
 from tests.browser.helping import choose, cookie_names, eventually, settle
 
@@ -144,6 +146,11 @@ def test_the_api_answers_promises_and_tells_of_changes(strict: Any, watched: Any
 def test_no_script_can_grant(strict: Any, watched: Any) -> None:
     watched.goto(strict.url + "/", wait_until="networkidle")
     assert watched.evaluate("Object.keys(window.consent).sort()") == ["allows", "onchange", "open", "state", "withdraw"]
+    typed = re.search(r"interface Consent \{(.*?)\n\}", asset("consent.d.ts")[0].decode(), re.DOTALL)
+    assert typed is not None
+    assert sorted(re.findall(r"^  (\w+)\(", typed.group(1), re.MULTILINE)) == sorted(
+        watched.evaluate("Object.keys(window.consent)")
+    )
     assert watched.evaluate("Object.isFrozen(window.consent)")
     watched.evaluate("document.dispatchEvent(new CustomEvent('consent', {detail: {purposes: {analytics: true}}}))")
     assert granted(watched) == {"necessary"}
