@@ -12,7 +12,7 @@ import math
 import pathlib
 import sys
 
-from check import signed  # the file beside this one: Ed25519 after RFC 8032
+from ed25519 import signed  # the file beside this one
 
 DAY = datetime.timedelta(days=1)
 

@@ -1,6 +1,6 @@
 """Proofs that leave the house: that an entry is in a signed head, that a later head continues an earlier one.
 
-They are JSON documents, checked by `verify/check.py` with nothing but Python. Formulas: RFC 6962, 2.1.1 and 2.1.2.
+They are JSON documents, checked by `verify/check.py` without this package. Formulas: RFC 6962, 2.1.1 and 2.1.2.
 """
 
 from __future__ import annotations
