@@ -91,9 +91,20 @@ def list_(policy_path: Path, data_dir: Path, format_: str) -> None:
         click.echo(f"secret   {secret.id}  {made}, {use}")
     for number, key in enumerate(signers):
         use = "signs now" if number == len(signers) - 1 else "verifies what it signed"
-        click.echo(f"signing  {key.id}  made {key.made[:8]}, {use}; public {key.public}")
-    if not described and not signers:
-        click.echo(f"no keys: {VARIABLE} is empty, and {signing.keys_folder(data_dir)} has none")
+        click.echo(f"signing  {key.id}  made {_day(key.made)}, {use}; public {key.public}")
+    if not described:
+        click.echo(f"no secrets: {VARIABLE} is not set here (where the site gets it from, it may be)", err=True)
+    if not signers:
+        folder = signing.keys_folder(data_dir)
+        click.echo(f"no signing keys: {folder} has none; the first head or receipt makes one", err=True)
+
+
+def _day(made: str) -> str:
+    """The day in the name of a key's file, or what stands there instead."""
+    try:
+        return dt.datetime.strptime(made[:8], "%Y%m%d").date().isoformat()
+    except ValueError:
+        return made
 
 
 def _signing_keys(data_dir: Path) -> list[signing.SigningKey]:

@@ -14,7 +14,7 @@ from consent_middleware.cli.opening import load_policy, opened_ledger
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.keys import canonical, public_keys
 from consent_middleware.lazy import UserError
-from consent_middleware.ledger.heads import SignedHead, decode_head, heads, seal
+from consent_middleware.ledger.heads import SignedHead, decode_head, head_file, heads, seal
 from consent_middleware.ledger.verify import Report, verify
 
 
@@ -36,7 +36,11 @@ def _progress(total: int | None) -> Progress:
     )
 
 
-@ledger.command("verify", help="Recompute every hash; name what was changed, removed, reordered or inserted.")
+@ledger.command(
+    "verify",
+    short_help="Recompute every hash, name what was tampered with.",
+    help="Recompute every hash; name what was changed, removed, reordered or inserted.",
+)
 @policy_option
 @data_dir_option
 @format_option("text", "json")
@@ -45,13 +49,19 @@ def _progress(total: int | None) -> Progress:
     "head_files",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="A signed head that was kept in a second place; may be given several times.",
+    help="Signed heads that were kept in a second place, one in each line; may be given several times.",
 )
-@click.option("--public-key", "more_keys", multiple=True, metavar="HEX", help="A further key that may have signed.")
+@click.option(
+    "--public-key",
+    "more_keys",
+    multiple=True,
+    metavar="HEX",
+    help="A further key that may have signed: another host's.",
+)
 def verify_command(
     policy_path: Path, data_dir: Path, format_: str, head_files: tuple[Path, ...], more_keys: tuple[str, ...]
 ) -> int:
-    kept = [_read_head(path) for path in head_files]
+    kept = [head for path in head_files for head in _read_heads(path)]
     with opened_ledger(policy_path, data_dir) as opened, _progress(None) as progress:
         task = progress.add_task("verifying", total=None)
         known = {*public_keys(data_dir).values(), *more_keys}
@@ -63,30 +73,43 @@ def verify_command(
     if format_ == "json":
         click.echo(msgspec.json.encode({"sound": report.sound, **msgspec.to_builtins(report)}).decode())
     else:
-        _print(report)
+        _print(report, len(kept))
     return 0 if report.sound else 1
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, kept: int) -> None:
     for finding in report.findings:
         click.echo(str(finding))
     summary = f"{report.entries:,} entries in {report.chains} chains, {report.heads} heads"
     if report.ended:
         summary += f", {report.ended:,} ended by retention"
-    if report.sound:
-        click.echo(f"sound: {summary}; {report.unsealed:,} since the last head rest on the chain alone")
-    else:
+    if not report.sound:
         click.echo(f"NOT sound: {len(report.findings)} findings; {summary}")
+        return
+    click.echo(f"sound: {summary}; {report.unsealed:,} since the last head rest on the chain alone")
+    if kept:
+        click.echo(f"the heads kept in a second place ({kept}) are in it")
+    else:
+        click.echo("that its newest part was not cut off, only a head kept in a second place can show: --head FILE")
 
 
-def _read_head(path: Path) -> SignedHead:
+def _read_heads(path: Path) -> list[SignedHead]:
     try:
-        return decode_head(path.read_bytes())
-    except msgspec.DecodeError as error:
-        raise UserError(f"{path}: not a signed head: {error}") from None
+        lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(decode_head(line))
+        except msgspec.DecodeError as error:
+            raise UserError(f"{path}, line {number}: not a signed head: {error}") from None
+    if not found:
+        raise UserError(f"{path}: holds no head")
+    return found
 
 
-@ledger.command("seal", help="Sign a head now (workers do it once a day by themselves).")
+@ledger.command("seal", short_help="Sign a head now.", help="Sign a head now (workers do it once a day by themselves).")
 @policy_option
 @data_dir_option
 def seal_command(policy_path: Path, data_dir: Path) -> None:
@@ -95,9 +118,14 @@ def seal_command(policy_path: Path, data_dir: Path) -> None:
     click.echo(
         f"head {signed.head.number} over {sum(part.size for part in signed.head.chains):,} entries: {signed.head.root}"
     )
+    click.echo(f"keep a copy where nobody who can write here can: {head_file(data_dir, signed.head.number)}", err=True)
 
 
-@ledger.command("heads", help="Print the signed heads, one JSON document a line: keep them in a second place.")
+@ledger.command(
+    "heads",
+    short_help="Print the signed heads, for a second place.",
+    help="Print the signed heads, one JSON document a line: keep them in a second place.",
+)
 @policy_option
 @data_dir_option
 def heads_command(policy_path: Path, data_dir: Path) -> None:
@@ -106,7 +134,11 @@ def heads_command(policy_path: Path, data_dir: Path) -> None:
             click.echo(canonical(signed).decode())
 
 
-@ledger.command("proof", help="Export proofs that verify/check.py checks without this package.")
+@ledger.command(
+    "proof",
+    short_help="Export proofs for verify/check.py.",
+    help="Export proofs that verify/check.py checks without this package.",
+)
 @policy_option
 @data_dir_option
 @click.option("--record", "record_id", help="Prove that every entry of this record is in the last head.")
@@ -127,7 +159,7 @@ def proof_command(policy_path: Path, data_dir: Path, record_id: str | None, sinc
     click.echo(msgspec.json.format(canonical(document), indent=1).decode())
 
 
-@ledger.command("export", help="Write every consent record out.")
+@ledger.command("export", help="Write every consent and refusal out. Subjects stay encrypted.")
 @policy_option
 @data_dir_option
 @format_option("jsonld", "csv", "parquet")
@@ -157,7 +189,11 @@ def export_command(policy_path: Path, data_dir: Path, format_: str, output: Path
         click.echo(f"{output}: {done:,} entries", err=True)
 
 
-@ledger.command("retain", help="End the sealed periods whose retention has passed, each under a signed tombstone.")
+@ledger.command(
+    "retain",
+    short_help="End the periods whose retention has passed.",
+    help="End the sealed periods whose retention has passed, each under a signed tombstone.",
+)
 @policy_option
 @data_dir_option
 def retain_command(policy_path: Path, data_dir: Path) -> None:

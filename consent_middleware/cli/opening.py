@@ -29,7 +29,10 @@ def opened_ledger(policy_path: Path, data_dir: Path, *, writing: bool = False) -
     """
     url = load_policy(policy_path).consent.ledger if policy_path.exists() else ""
     if not url and not writing and not (data_dir / LEDGER_FILE).exists():
-        raise UserError(f"{data_dir / LEDGER_FILE}: no ledger there yet (name its data folder with --data-dir)")
+        raise UserError(
+            f"{data_dir / LEDGER_FILE}: no ledger there yet: a visitor's first choice begins it "
+            "(--data-dir names another folder)"
+        )
     try:
         ledger = open_ledger(data_dir, url or None)
     except LedgerUnavailable as error:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -183,10 +184,14 @@ def _signed(head: Head, key: SigningKey) -> SignedHead:
     return SignedHead(head, key.public, key.sign(canonical(head)))
 
 
+def head_file(data_dir: Path, number: int) -> Path:
+    """Where the copy of a head lies until somebody takes it to a second place."""
+    return data_dir / HEADS_FOLDER / f"head-{number:06d}.json"
+
+
 def _keep_copy(ledger: Ledger, signed: SignedHead) -> None:
-    folder = ledger.data_dir / HEADS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"head-{signed.head.number:06d}.json"
+    path = head_file(ledger.data_dir, signed.head.number)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_suffix(".part")
     with open(fresh, "wb") as file:
         file.write(canonical(signed))

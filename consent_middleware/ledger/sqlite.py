@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from consent_middleware.ledger.database import DatabaseError, Parameters, Row, m
 
 BUSY_SECONDS = 2.0
 MAX_WRITERS = 4096
+# By the inode of a database whose write-ahead log was removed: what can neither be used nor closed any more.
+_ABANDONED: dict[int, list[sqlite3.Connection]] = {}
 
 
 class SqliteDatabase:
@@ -19,12 +22,13 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, folder: str, *, read_only: bool = False) -> None:
         self.path = path
+        self._wal = path.with_name(f"{path.name}-wal")
         self._lock: int | None = None
+        if _inode(path) in _ABANDONED:
+            raise DatabaseError(f"{path}: its write-ahead log was removed while it was open: restart the workers")
         try:
             if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                # SQLite gives -wal and -shm the mode of the file itself.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                _make(path)
             mode = "ro" if read_only else "rw"
             self._connection = sqlite3.connect(
                 f"file:{_uri_path(path)}?mode={mode}",
@@ -47,6 +51,7 @@ class SqliteDatabase:
         except (sqlite3.Error, OSError) as error:
             self._connection.close()
             raise _explained(error, path) from error
+        self._file_inode, self._log_inode = _inode(path), _inode(self._wal)
 
     def _migrate(self, folder: str) -> None:
         scripts = migrations(folder)
@@ -68,7 +73,20 @@ class SqliteDatabase:
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
+    def _log_is_lost(self) -> bool:
+        # A reader of a file that nobody writes has none.
+        return self._log_inode is not None and _inode(self._wal) != self._log_inode
+
+    def _still_there(self) -> None:
+        """Raises DatabaseError when what we read and write can't be opened by anybody else any more.
+
+        Somebody put a backup in its place, or removed the log: a commit into such a file succeeds, and is lost.
+        """
+        if _inode(self.path) != self._file_inode or self._log_is_lost():
+            raise DatabaseError(f"{self.path}: was taken away or replaced while it was open")
+
     def query(self, name: str, parameters: Parameters | None = None) -> list[Row]:
+        self._still_there()
         try:
             return self._connection.execute(statement(name), parameters or {}).fetchall()
         except sqlite3.Error as error:
@@ -91,6 +109,7 @@ class SqliteDatabase:
 
     def commit(self) -> None:
         self._command("COMMIT")
+        self._still_there()
 
     def rollback(self) -> None:
         if self._connection.in_transaction:
@@ -124,10 +143,42 @@ class SqliteDatabase:
         raise DatabaseError(f"{folder}: {MAX_WRITERS} writers are open already")
 
     def close(self) -> None:
-        self._connection.close()
+        file = _inode(self.path)
+        if file is not None and file == self._file_inode and self._log_is_lost():
+            # Closing would write our log, which nobody else can see, over what others have written since.
+            _ABANDONED.setdefault(file, []).append(self._connection)
+        else:
+            self._connection.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _make(path: Path) -> None:
+    """An empty file for its owner only, where there is none: SQLite gives -wal and -shm the mode of the file itself.
+
+    Never opens a file that may be in use: POSIX locks end when their process closes *any* descriptor of the file, and
+    without its lock another process takes itself for the last one, and removes the write-ahead log from under us.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.exists():
+        return
+    fresh = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        # Another worker was first.
+        return
+    finally:
+        fresh.unlink()
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
 
 
 def _commands(script: str) -> Iterator[str]:

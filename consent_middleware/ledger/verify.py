@@ -259,4 +259,5 @@ def verify(
         work.chain(chain, dict(by_chain[chain]), tombstones.get(chain))
     work.notices()
     work.objections()
-    return Report(work.entries, len(found), len(heads), work.ended, work.unsealed, tuple(work.findings))
+    known = {signed.digest for signed in heads}
+    return Report(work.entries, len(found), len(known), work.ended, work.unsealed, tuple(work.findings))

@@ -38,7 +38,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def kill_workers_while_they_decide(folder: Path, url: str | None, dice: random.Random) -> list[list[str]]:
-    """Start workers, let them decide, kill -9 them all at a random moment; what each had acknowledged."""
+    """Start workers, let them decide, kill -9 them all at a random moment; what each had acknowledged.
+
+    Meanwhile an operator looks into the ledger and leaves it again, as every `consent ledger` command does.
+    """
     files = [folder / f"acknowledged-{dice.getrandbits(64):x}" for _ in range(WORKERS)]
     command = [sys.executable, "-m", "tests.ledger.deciding_worker", str(folder)]
     workers = [subprocess.Popen([*command, str(file), *([url] if url else [])], cwd=ROOT) for file in files]
@@ -48,6 +51,7 @@ def kill_workers_while_they_decide(folder: Path, url: str | None, dice: random.R
             assert time.monotonic() < deadline, "the workers never decided anything"
             assert all(worker.poll() is None for worker in workers), "a worker ended by itself"
             time.sleep(0.01)
+        look_in(folder, url)
         time.sleep(dice.uniform(0, 0.5))
     finally:
         for worker in workers:
@@ -56,6 +60,12 @@ def kill_workers_while_they_decide(folder: Path, url: str | None, dice: random.R
             worker.wait()
     # A line without its newline was not acknowledged.
     return [file.read_bytes().decode().split("\n")[:-1] for file in files]
+
+
+def look_in(folder: Path, url: str | None) -> None:
+    ledger = open_ledger(folder, url)
+    assert ledger.reader.query("chains", {})
+    ledger.close()
 
 
 def prove(ledger: Ledger, acknowledged: list[str]) -> None:
