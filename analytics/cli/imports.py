@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +15,28 @@ from analytics.cli.common import load_policy, opened
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.policy import PrivacyPolicy
 
+REPORTS = (
+    "totals",
+    "pages",
+    "entry-pages",
+    "exit-pages",
+    "sources",
+    "locations",
+    "devices",
+    "browsers",
+    "systems",
+    "events",
+)
 FORMATS = ("combined", "common", "nginx-json", "caddy-json")
 DEFAULT_PARAMETERS = frozenset(("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "ref"))
 
 
-@click.command("import", help="Import access logs: combined, common, nginx JSON, Caddy JSON; plain, gzip or zstd.")
+@click.command(
+    "import",
+    help="Import access logs (combined, common, nginx JSON, Caddy JSON; plain, gzip or zstd), or what another tool "
+    "exported: Plausible's zip or imported_*.csv, a CSV report of Google Analytics 4 or of Matomo. Exported totals are "
+    "shown where a report asks for imports, never released.",
+)
 @click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--site", help="The site the log belongs to; the policy's first host when there is one.")
 @click.option(
@@ -29,6 +47,12 @@ DEFAULT_PARAMETERS = frozenset(("utm_source", "utm_medium", "utm_campaign", "utm
     help="Imported rows never reach a release; say `consent` when the visitors agreed.",
 )
 @click.option("--log-format", type=click.Choice(FORMATS), help="When the first line does not tell.")
+@click.option(
+    "--report", type=click.Choice(REPORTS), help="Which report a file of Matomo is, when its name does not tell."
+)
+@click.option(
+    "--days", nargs=2, type=click.DateTime(["%Y-%m-%d"]), help="First and last day of a file of Matomo without days."
+)
 @policy_option
 @data_dir_option
 @format_option("text", "json")
@@ -37,6 +61,8 @@ def import_(
     site: str | None,
     basis: str,
     log_format: str | None,
+    report: str | None,
+    days: tuple[dt.datetime, dt.datetime] | None,
     policy_path: Path,
     data_dir: Path,
     format_: str,
@@ -44,6 +70,8 @@ def import_(
     import msgspec
 
     from analytics.ingest.accesslog import import_log
+    from analytics.ingest.exports.cells import import_export
+    from analytics.ingest.exports.reading import is_export
 
     policy = _policy_or_none(policy_path)
     site = site or (policy.site.site_id if policy else "localhost")
@@ -56,6 +84,11 @@ def import_(
     wrong = 0
     with opened(None, data_dir, policy) as store:
         for log in logs:
+            if is_export(log):
+                period = (days[0].date(), days[1].date()) if days else None
+                for taken in import_export(store, log, site=site, report=report, days=period):
+                    _show_cells(log, taken, format_)
+                continue
             with _bar(log) as advance:
                 summary = import_log(
                     store, data_dir, log, site=site, basis=basis, allowed=allowed, format_=chosen, on_progress=advance
@@ -66,6 +99,21 @@ def import_(
             else:
                 _show(log, summary)
     return 1 if wrong else None
+
+
+def _show_cells(path: Path, taken: Any, format_: str) -> None:
+    import msgspec
+
+    if format_ == "json":
+        click.echo(msgspec.json.encode({"export": str(path), **msgspec.structs.asdict(taken)}))
+        return
+    name = path.name if taken.name == path.name else f"{path.name}: {taken.name}"
+    if taken.cells:
+        click.echo(f"{name}: {taken.cells:,} cells of {taken.tool} imported, {taken.first} to {taken.last}")
+    else:
+        click.echo(f"{name}: nothing new")
+    if taken.held and taken.cells:
+        click.echo(f"  {taken.held:,} cells left out: their days were imported before")
 
 
 def _policy_or_none(path: Path) -> PrivacyPolicy | None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from analytics.reports import expressions, places, words
+from analytics.reports import expressions, imported, places, words
 from analytics.reports.daterange import Range, bucket_of, label, labels, previous, resolve
 from analytics.reports.errors import QueryError, QueryTimeout
 from analytics.reports.goals import Goal
@@ -62,6 +62,7 @@ class Counted(msgspec.Struct, frozen=True):
     suppressed: int
     range: Range
     warnings: dict[str, dict[str, str]]
+    imports: str = ""  # why imported totals are not in it
 
 
 def answer(engine: Engine, query: Query, setting: Setting, now: dt.datetime) -> dict[str, Any]:
@@ -75,7 +76,9 @@ def answer(engine: Engine, query: Query, setting: Setting, now: dt.datetime) -> 
     if counted.warnings:
         meta["metric_warnings"] = counted.warnings
     if query.include.imports:
-        meta["imports_included"] = True
+        meta["imports_included"] = counted.imports == ""
+        if counted.imports:
+            meta["imports_skip_reason"] = counted.imports
     if query.include.time_labels:
         meta["time_labels"] = labels(next(filter(words.is_time, query.dimensions)), range_)
     if query.include.total_rows:
@@ -126,8 +129,12 @@ def _change(new: Value, old: Value) -> float | None:
 def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Counted:
     """Run the plan and put its parts together."""
     _check_goals(query, setting.goals)
-    plan_ = plan(query, range_, setting.goals)
-    cells = _joined(engine, plan_, query)
+    wider = imported.widened(query)
+    plan_ = plan(wider, range_, setting.goals)
+    cells = _joined(engine, plan_, wider)
+    skipped = None
+    if query.include.imports:
+        skipped = imported.add(lambda asked: run(engine, asked), query, range_, cells, lambda: Cell({}))
     currency, warnings = _currency(query, setting.goals)
 
     def money(key: Key) -> str:
@@ -145,7 +152,7 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Coun
         if keeps_place or (key not in small and any(value is not None for value in metrics)):
             rows.append((_labels(query, key, range_), metrics))
     ordered = _ordered(query, rows)
-    return Counted(ordered, len(ordered), len(small | few), range_, warnings)
+    return Counted(ordered, len(ordered), len(small | few), range_, warnings, skipped or "")
 
 
 def _joined(engine: Engine, plan_: Plan, query: Query) -> dict[Key, Cell]:
