@@ -21,7 +21,7 @@ Row = dict[str, Any]
 def row(visitor: int, time: str, path: str = "/", **more: Any) -> Row:
     """One page view, or what `more` makes of it; `time` is UTC, on a day of November 2026."""
     plain = {"site": "site.example", "kind": "view", "name": "pageview", "host": "site.example", "basis": "consent"}
-    return {**plain, "visitor": visitor, "time": time, "path": path, **more}
+    return {**plain, "visitor": visitor, "time": time, "loaded": time[:19], "path": path, **more}
 
 
 def insert(store: Store, rows: list[Row]) -> None:
