@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from consent_middleware.country import ClientResolver
     from consent_middleware.policy import PrivacyPolicy
     from consent_middleware.reader import Reading
-    from consent_middleware.salts import DailySalts
+    from consent_middleware.salts import Salts
     from consent_middleware.spool import Spool
 
 Scope = MutableMapping[str, Any]
@@ -36,7 +36,7 @@ class Capture:
     """Page views and events of one worker. No method raises or waits, except `event_durable`, which does both."""
 
     def __init__(
-        self, policy: PrivacyPolicy, spool: Spool, clients: ClientResolver, salts: DailySalts | None = None
+        self, policy: PrivacyPolicy, spool: Spool, clients: ClientResolver, salts: Salts | None = None
     ) -> None:
         self.policy = policy
         self.spool = spool

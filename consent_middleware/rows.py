@@ -26,7 +26,7 @@ from consent_middleware.visit import Captured
 if TYPE_CHECKING:
     from consent_middleware.country import ClientResolver
     from consent_middleware.policy import PrivacyPolicy
-    from consent_middleware.salts import DailySalts
+    from consent_middleware.salts import Salts
 
 Scope = MutableMapping[str, Any]
 MAX_HINT: Final = 256
@@ -65,7 +65,7 @@ def _ending(visitor: int, basis: str, revision: int) -> bytes:
 class Rows:
     """Makes rows of requests under one policy. Everything is scrubbed here; what is remembered is bounded."""
 
-    def __init__(self, policy: PrivacyPolicy, clients: ClientResolver, salts: DailySalts | None) -> None:
+    def __init__(self, policy: PrivacyPolicy, clients: ClientResolver, salts: Salts | None) -> None:
         self.policy = policy
         self.own_hosts = frozenset(host.partition(":")[0].removeprefix("www.") for host in policy.site.hosts)
         self.allowed = frozenset(policy.capture.query_parameters)

@@ -1,6 +1,6 @@
 """Daily salts: a visitor key that can't be linked from one day to the next, where the regime allows one at all.
 
-The salt of a day is random, shared by the workers of a host through a file (of several hosts through PostgreSQL), and
+The salt of a day is random, shared by the workers of a host through a file (shared_salts.py: of several hosts), and
 destroyed at the latest 48 hours after it was made. Who has the data and no salt can't compute a key from an address.
 """
 
@@ -12,10 +12,22 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 DAY: Final = 86_400
 SALT_BYTES: Final = 32
+
+
+class Salts(Protocol):
+    """What makes keys of a day; 0 when there is none."""
+
+    def key(self, address: str, user_agent: str, site: str, now: float | None = None) -> int: ...
+
+
+def salted_key(salt: bytes, address: str, user_agent: str, site: str) -> int:
+    """64 bits over address, user agent and site under a salt; never 0."""
+    message = f"{site}\0{address}\0{user_agent}".encode()
+    return int.from_bytes(hashlib.blake2b(message, digest_size=8, key=salt).digest(), "big") or 1
 
 
 class DailySalts:
@@ -32,8 +44,7 @@ class DailySalts:
         if day != self._day:
             self._salt = self._load(day)
             self._day = day
-        message = f"{site}\0{address}\0{user_agent}".encode()
-        return int.from_bytes(hashlib.blake2b(message, digest_size=8, key=self._salt).digest(), "big") or 1
+        return salted_key(self._salt, address, user_agent, site)
 
     def _load(self, day: int) -> bytes:
         self.destroy_old(day)

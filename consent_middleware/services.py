@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.revocation import Revocations
 from consent_middleware.rights.desk import Desk
 from consent_middleware.rights.upkeep import chores as rights_chores
-from consent_middleware.salts import DailySalts
+from consent_middleware.salts import DailySalts, Salts
+from consent_middleware.shared_salts import SharedSalts
 from consent_middleware.spool import Spool, SpoolLimits
 from consent_middleware.token import ConsentTokens
 
@@ -84,8 +85,11 @@ async def open_services(
         segment_bytes=policy.capture.segment_mb * 1024 * 1024,
     )
     spool = Spool(data_dir / "spool", limits)
-    salts = DailySalts(data_dir / "salts") if policy.capture.without_consent == "daily-key" else None
-    revocations = Revocations(ledger, spool, chores=(*upkeep(ledger, policy), *rights_chores(data_dir, policy)))
+    salts, salt_chores = _salts(policy, data_dir, ledger_url or policy.consent.ledger)
+    chores = (*upkeep(ledger, policy), *rights_chores(data_dir, policy), *salt_chores)
+    revocations = Revocations(ledger, spool, chores=chores)
+    for chore in salt_chores:
+        await asyncio.to_thread(chore)
     await asyncio.to_thread(revocations.start)
     return Services(
         policy=policy,
@@ -100,6 +104,20 @@ async def open_services(
         secret_keys=tuple(secret_keys),
         client=client,
     )
+
+
+def _salts(
+    policy: PrivacyPolicy, data_dir: Path, ledger_url: str | None
+) -> tuple[Salts | None, tuple[Callable[[], object], ...]]:
+    """Where daily keys come from, and their chores: with a ledger on PostgreSQL all hosts share the salt."""
+    if policy.capture.without_consent != "daily-key":
+        return None, ()
+    if not ledger_url:
+        return DailySalts(data_dir / "salts"), ()
+    from consent_middleware.ledger.postgres import PostgresDatabase
+
+    shared = SharedSalts(lambda: PostgresDatabase(ledger_url, "salts_postgres"))
+    return shared, (shared.refresh,)
 
 
 def secrets_from(argument: Sequence[str] | None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -18,6 +18,13 @@ CONNECT = (
     "options='-c statement_timeout=8000 -c lock_timeout=4000 -c synchronous_commit=on -c timezone=UTC'"
 )
 
+# folder of migrations -> the schema, and the table whose deleted rows have to be gone
+_SCHEMAS: Final = {
+    "postgres": ("consent_ledger", b"entries"),
+    "keys_postgres": ("consent_keys", b"subject_keys"),
+    "salts_postgres": ("consent_salts", b"salts"),
+}
+
 
 class PostgresDatabase:
     """One connection. `folder` names the migrations that make its tables."""
@@ -29,7 +36,7 @@ class PostgresDatabase:
             raise _explained(error) from error
         try:
             # Migrations and keys live in schemas of their own, which a backup can leave out.
-            schema = "consent_keys" if folder.startswith("keys") else "consent_ledger"
+            schema, self._deleted_from = _SCHEMAS[folder]
             self._connection.execute(f"SET search_path TO {schema}")
             self._migrate(schema, folder)
         except psycopg.Error as error:
@@ -92,8 +99,8 @@ class PostgresDatabase:
             self._command(b"ROLLBACK")
 
     def purge(self) -> None:
-        """Rewrite the key table, so that its files no longer hold what was deleted (the write-ahead log still does)."""
-        self._command(b"VACUUM FULL subject_keys")
+        """Rewrite the table that rows go from, so that its files no longer hold them (the write-ahead log may)."""
+        self._command(b"VACUUM FULL " + self._deleted_from)
 
     def _command(self, command: bytes) -> None:
         try:
