@@ -65,8 +65,10 @@ class SharedSalts:
             fetched = {}
             for day in needed:
                 database.execute("add_salt", [{"day": day, "salt": secrets.token_bytes(SALT_BYTES)}])
-                [(salt,)] = database.query("salt", {"day": day})
-                fetched[day] = bytes(salt)
+                found = database.query("salt", {"day": day})
+                if not found:
+                    raise DatabaseError("another host, whose clock is ahead, has destroyed the salt of this day")
+                fetched[day] = bytes(found[0][0])
             self._salts = fetched
         finally:
             database.close()
