@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
@@ -141,7 +142,10 @@ class ClientResolver:
         if len(country) == 2 and country.isalpha() and country not in ("XX", "ZZ"):
             return Client(code if region.isalnum() and len(region) <= 3 else country, network, region[:3])
         if self._database is not None:
-            found = self._database.get(address) if network else None
+            found = None
+            if network:
+                with contextlib.suppress(ValueError):  # a database of IPv4 alone is asked about IPv6
+                    found = self._database.get(address)
             if isinstance(found, dict):
                 return Client(
                     str((found.get("country") or {}).get("iso_code", "")),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from consent_middleware.country import ClientResolver, TrustedProxies, truncate
-from tests.capture.reading import policy, request
+from consent_middleware.country import Client, ClientResolver, TrustedProxies, truncate
+from consent_middleware.policy import PrivacyPolicy
+from tests.capture import country_database
+from tests.capture.reading import POLICY, policy, request
 
 RESOLVER = ClientResolver(policy())
 
@@ -47,3 +51,30 @@ def test_a_country_header_is_believed_from_a_trusted_proxy_only() -> None:
 
 def test_a_client_without_an_address_has_no_country() -> None:
     assert RESOLVER.resolve(request() | {"client": None}).country == ""
+
+
+LONDON = {"country": {"iso_code": "GB"}, "subdivisions": [{"iso_code": "ENG"}], "city": {"names": {"en": "London"}}}
+
+
+def by_database(path: Path) -> ClientResolver:
+    text = POLICY.replace("{without}", "counts").replace("[site]", f'[site]\ncountry_database = "{path}"')
+    return ClientResolver(PrivacyPolicy.parse(text))
+
+
+def test_an_operators_own_database_says_country_region_and_city(tmp_path: Path) -> None:
+    country_database.write(tmp_path / "own.mmdb", {"8.8.8.0/24": LONDON, "9.0.0.0/8": {"country": {"iso_code": "FR"}}})
+    resolver = by_database(tmp_path / "own.mmdb")
+    assert resolver.resolve(request(client="8.8.8.8")) == Client("GB", "8.8.8.0", "ENG", "London")
+    assert resolver.resolve(request(client="9.1.2.3")).country == "FR"
+    assert resolver.resolve(request(client="10.1.2.3", cf_ipcountry="DE")).country == "DE", (
+        "a trusted header comes first"
+    )
+    for client, otherwise in (("81.2.69.142", "GB"), ("2a00:1450:4009::1", "IE"), ("nobody", "")):
+        assert resolver.resolve(request(client=client)).country == otherwise, "what it does not know, the registry says"
+
+
+def test_a_database_that_is_none_stops_the_start_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "own.mmdb").write_bytes(b"no database")
+    for name in ("own.mmdb", "missing.mmdb"):
+        with pytest.raises(RuntimeError, match=rf"site\.country_database: .*{name}"):
+            by_database(tmp_path / name)
