@@ -197,9 +197,10 @@ class Answer(msgspec.Struct):
         rules, allowed, now = gate.rules[reading.secure], reading.verdict.allowed, time.time()
         kept: list[tuple[bytes, bytes]] = []
         passed = False
+        known, slot = gate.slots.get, gate.slot
         for pair in headers:
             name, value = pair
-            if gate.slot(name) != SET_COOKIE:
+            if (known(name) or slot(name)) != SET_COOKIE:
                 kept.append(pair)
                 continue
             try:

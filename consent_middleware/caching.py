@@ -11,6 +11,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 # Directives with which a response may not be stored in a shared cache. private="x" restricts one field alone.
 _PRIVATE: Final = re.compile(rb"(?:^|,)\s*(?:private|no-store)\s*(?:,|$)", re.IGNORECASE)
 _DIRECTIVE: Final = re.compile(rb'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
+_SHORTEST_CONTROL: Final = len(b"cache-control")
 _SHARED: Final = frozenset({b"public", b"s-maxage", b"private", b"proxy-revalidate"})
 _KEPT_COPY: Final = _SHARED | {
     b"max-age",
@@ -24,8 +25,16 @@ _KEPT_COPY: Final = _SHARED | {
 
 def is_private(headers: Headers) -> bool:
     """Whether no shared cache may store a response with these headers."""
-    told = any(name.lower() == b"cache-control" and _PRIVATE.search(value) for name, value in headers)
-    return told and not any(_is_targeted(name) for name, _ in headers)
+    told = False
+    for name, value in headers:
+        if len(name) < _SHORTEST_CONTROL:
+            continue
+        name = name.lower()
+        if name == b"cache-control":
+            told = told or value == b"private" or _PRIVATE.search(value) is not None
+        elif _is_targeted(name):
+            return False
+    return told
 
 
 def make_private(headers: Headers) -> Headers:

@@ -15,7 +15,7 @@ DNT: Final = "dnt"
 DAY: Final = 86_400
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True, gc=False):
     """What one visitor chose, as the consent cookie carries it."""
 
     granted: frozenset[str]  # optional purposes said yes to
@@ -25,7 +25,7 @@ class Choice(msgspec.Struct, frozen=True):
     signals: tuple[str, ...] = ()  # sent by the browser at that moment: a yes in their presence overrides them
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """What may be done for the visitor of one request."""
 
     decided: bool

@@ -33,7 +33,7 @@ REMEMBERED_NAME_BYTES: Final = 128
 _HOST_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
-class Declared(msgspec.Struct, frozen=True):
+class Declared(msgspec.Struct, frozen=True, gc=False):
     """One declaration of the policy, as the gate needs it."""
 
     name: bytes
@@ -105,7 +105,7 @@ class CookieRules:
         return (rule for rule in self._exact.values() if not rule.own)
 
 
-class KeptCookies(msgspec.Struct, frozen=True):
+class KeptCookies(msgspec.Struct, frozen=True, gc=False):
     """What is left of a Cookie header, and the names that were taken out."""
 
     value: bytes | None  # None: nothing is left, and the header goes
@@ -113,7 +113,7 @@ class KeptCookies(msgspec.Struct, frozen=True):
     not_granted: tuple[bytes, ...] = ()
 
 
-class RequestCookies(msgspec.Struct, frozen=True):
+class RequestCookies(msgspec.Struct, frozen=True, gc=False):
     """A Cookie header that was read by CookieRules."""
 
     header: bytes
@@ -160,7 +160,7 @@ def cookie_pairs(header: bytes) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-class FilteredCookie(msgspec.Struct, frozen=True):
+class FilteredCookie(msgspec.Struct, frozen=True, gc=False):
     """What becomes of one Set-Cookie header. Without a value it is dropped, and `reason` says why."""
 
     value: bytes | None

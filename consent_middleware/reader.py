@@ -47,7 +47,7 @@ _PAGE_DESTINATIONS: Final = frozenset({b"document", b"iframe", b"frame", b"embed
 _ALWAYS: Final = float("inf")
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What follows from one Cookie header under one regime and one set of signals."""
 
     decision: Decision
@@ -63,7 +63,7 @@ class Verdict(msgspec.Struct, frozen=True):
     record_id: str | None
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """One request, read."""
 
     verdict: Verdict
@@ -150,7 +150,13 @@ class RequestReader:
         cookie, secure, gpc, dnt, regime = key
         rules = self.rules[secure]
         cookies = rules.read(cookie)
-        choice, trouble = self._choice(cookies.values(rules.consent), now)
+        choice, trouble = None, ""
+        for value in cookies.values(rules.consent):  # the first that can be believed
+            try:
+                choice, trouble = self._tokens.decode(value, now), ""
+                break
+            except BadToken as bad:
+                trouble = trouble or bad.reason
         ends = _ALWAYS
         if choice is not None:
             ends = self._tokens.expires(choice)
@@ -159,6 +165,8 @@ class RequestReader:
             if choice.record_id in revoked:
                 # Withdrawn elsewhere, by e-mail perhaps. The cookie stays: a newer one may be on its way already.
                 choice = Choice(frozenset(), None, choice.at, choice.fingerprint)
+        if trouble:
+            self._bad_token(trouble)
         lapsing = now if self._lapses else None
         decision = resolve(self._policy, choice, signals=_SIGNALS[gpc, dnt], regime=regime, now=lapsing)
         allowed = self._allowed(decision.granted)
@@ -189,18 +197,6 @@ class RequestReader:
             self._tokens.generation,
             decision.record_id,
         )
-
-    def _choice(self, values: list[bytes], now: float) -> tuple[Choice | None, str]:
-        """The first consent cookie that can be believed, or why none can, which is counted."""
-        trouble = ""
-        for value in values:
-            try:
-                return self._tokens.decode(value, now), ""
-            except BadToken as bad:
-                trouble = trouble or bad.reason
-        if trouble:
-            self._bad_token(trouble)
-        return None, trouble
 
 
 def peer_of(scope: Scope) -> str:

@@ -24,7 +24,7 @@ _MONTHS: Final = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug"
 _MAX_AGE: Final = re.compile(rb"-?[0-9]+")
 
 
-class Attributes(msgspec.Struct, frozen=True):
+class Attributes(msgspec.Struct, frozen=True, gc=False):
     """What the attributes of one Set-Cookie header say; of several with the same name the last one holds."""
 
     max_age: int | None = None  # seconds; zero or less deletes
