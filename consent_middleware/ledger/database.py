@@ -16,6 +16,10 @@ class DatabaseError(Exception):
     """The database refused, is full, locked, read-only, or out of reach; the message says which."""
 
 
+class Conflict(DatabaseError):
+    """One write contradicts what is stored (its key is taken, a trigger refuses it); others may well succeed."""
+
+
 class Database(Protocol):
     """One connection, used by one thread at a time. Every method raises DatabaseError."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from consent_middleware.ledger.database import DatabaseError, Parameters, Row, migrations, pyformat_statement
+from consent_middleware.ledger.database import Conflict, DatabaseError, Parameters, Row, migrations, pyformat_statement
 
 LOCK_CLASS = 0x636F6E73  # "cons": the advisory locks of migrations and writers
 MAX_WRITERS = 65_536
@@ -129,4 +129,6 @@ def _settings(url: str) -> str:
 
 def _explained(error: psycopg.Error) -> DatabaseError:
     lines = str(error).strip().splitlines()
-    return DatabaseError(f"PostgreSQL: {lines[0] if lines else type(error).__name__}")
+    # A trigger's refusal is a RaiseException of PL/pgSQL.
+    kind = Conflict if isinstance(error, psycopg.IntegrityError | psycopg.errors.RaiseException) else DatabaseError
+    return kind(f"PostgreSQL: {lines[0] if lines else type(error).__name__}")

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from consent_middleware.ledger.database import DatabaseError, Parameters, Row, migrations, statement
+from consent_middleware.ledger.database import Conflict, DatabaseError, Parameters, Row, migrations, statement
 
 BUSY_SECONDS = 2.0
 MAX_WRITERS = 4096
@@ -196,4 +196,5 @@ def _uri_path(path: Path) -> str:
 
 
 def _explained(error: Exception, path: Path) -> DatabaseError:
-    return DatabaseError(f"{path}: {getattr(error, 'strerror', None) or error}")
+    kind = Conflict if isinstance(error, sqlite3.IntegrityError) else DatabaseError
+    return kind(f"{path}: {getattr(error, 'strerror', None) or error}")

@@ -21,7 +21,7 @@ import msgspec
 
 from consent_middleware.ledger import chain as chains
 from consent_middleware.ledger.chain import Log
-from consent_middleware.ledger.database import Database, DatabaseError, Parameters
+from consent_middleware.ledger.database import Conflict, Database, DatabaseError, Parameters
 from consent_middleware.ledger.subject_keys import SubjectKey
 
 GROUP = 512
@@ -182,7 +182,12 @@ class Writer:
             with self._lock:
                 self._counts.update(counts)
             self._disconnect()
-            _fail(group, error)
+            if isinstance(error, Conflict) and len(group) > 1:
+                # One of them can't be stored, as a second head of a day can't; its neighbours can.
+                for pending in group:
+                    self._commit([pending])
+            else:
+                _fail(group, error)
         except BaseException as error:
             self._disconnect()
             _fail(group, error)

@@ -21,14 +21,15 @@ from pathlib import Path
 import pytest
 
 from consent_middleware.decide import decide
-from consent_middleware.keys import signing_key
+from consent_middleware.keys import canonical, signing_key
 from consent_middleware.ledger import Ledger, LedgerUnavailable, open_ledger
 from consent_middleware.ledger.database import DatabaseError
 from consent_middleware.ledger.heads import seal
 from consent_middleware.ledger.ledger import LEDGER_FILE
 from consent_middleware.ledger.sqlite import SqliteDatabase
+from consent_middleware.ledger.writer import Write
 from consent_middleware.services import Services
-from tests.ledger.parts import a_record, a_scope, services_in
+from tests.ledger.parts import a_record, a_scope, fill, services_in
 from tests.ledger.test_verifying import checked
 
 pytestmark = pytest.mark.anyio
@@ -239,6 +240,25 @@ async def test_more_decisions_than_the_writer_can_hold_are_refused_at_once(tmp_p
         assert refused
         kept = [answer for answer in answers if not answer.startswith("unavailable")]
         assert all(len(services.ledger.read_now(record_id)) == 1 for record_id in kept)
+
+
+async def test_a_write_that_can_not_be_stored_takes_no_neighbour_along(ledger: Ledger) -> None:
+    """Two workers make the head of a day at once: the slower one's visitors must not be refused for it."""
+    await fill(ledger, 3)
+    signed = seal(ledger)
+    head = {"number": signed.head.number, "at": signed.head.at, "head": canonical(signed)}
+    writer = ledger._writer
+    answers = await asyncio.gather(
+        *(ledger.append(a_record()) for _ in range(20)),
+        writer.write(Write(rows=(("add_head", head),))),
+        *(ledger.append(a_record()) for _ in range(20)),
+        return_exceptions=True,
+    )
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert [type(answer) for answer in refused] == [LedgerUnavailable]
+    report = checked(ledger)
+    assert report.findings == ()
+    assert report.entries == 43
 
 
 async def test_a_commit_whose_answer_was_lost_does_not_fork_the_chain(tmp_path: Path) -> None:
