@@ -40,12 +40,14 @@ async def record_consent(
     method: str = "form",
     recipients: Iterable[str] = (),
     valid_days: int | None = None,
+    version: int | None = None,
 ) -> ConsentRecord:
     """Append what `subject` (for example "member:42") said to `text` about `purpose`; durable on return.
 
     `purpose` is any name of the site's own; `recipients` are third parties that the text names; `valid_days` None means
-    until withdrawn. A later call for the same subject and purpose appends to the same record. The subject is kept
-    encrypted, and found again by a keyed hash. Raises LedgerUnavailable, ValueError for an empty text or subject.
+    until withdrawn; `version` is the number of the text (default: the policy's revision). The text itself is kept by
+    its hash. A later call for the same subject and purpose appends to the same record. The subject is kept encrypted,
+    and found again by a keyed hash. Raises LedgerUnavailable, ValueError for an empty text or subject.
     """
     services = services_of(scope)
     return await append_consent(
@@ -59,6 +61,7 @@ async def record_consent(
         method=method,
         recipients=recipients,
         valid_days=valid_days,
+        version=version,
         regime=scope["consent"].regime if "consent" in scope else "opt-in",
     )
 
@@ -75,6 +78,7 @@ async def append_consent(
     method: str = "form",
     recipients: Iterable[str] = (),
     valid_days: int | None = None,
+    version: int | None = None,
     regime: str = "opt-in",
     reason: str = "",
     suppressions: Sequence[Mapping[str, object]] = (),
@@ -85,6 +89,7 @@ async def append_consent(
     if method not in METHODS:
         raise ValueError(f"{method!r} is no method of giving consent: one of {', '.join(METHODS)}")
     now = round(time.time(), 3)
+    revision = policy.revision if version is None else version
     known = (await asyncio.to_thread(ledger.records_of, subject)).get(purpose)
     history = await ledger.read(known) if known else []
     standing = bool(history) and history[-1].purposes.get(purpose, False) and not history[-1].revokes
@@ -104,9 +109,9 @@ async def append_consent(
         event=event,
         at=now,
         controller=policy.controller.name,
-        notice=await ledger.notice(text.encode(), language, policy.revision),
+        notice=await ledger.notice(text.encode(), language, revision),
         language=language,
-        revision=policy.revision,
+        revision=revision,
         fingerprint=policy.fingerprint,
         purposes={purpose: given},
         method=method,
@@ -144,13 +149,21 @@ class ConsentField:
     """
 
     def __init__(
-        self, name: str, *, purpose: str, text: str, language: str = "en", recipients: Iterable[str] = ()
+        self,
+        name: str,
+        *,
+        purpose: str,
+        text: str,
+        language: str = "en",
+        recipients: Iterable[str] = (),
+        version: int | None = None,
     ) -> None:
         self.name = name
         self.purpose = purpose
         self.text = text
         self.language = language
         self.recipients = tuple(recipients)
+        self.version = version
         self._digest = hashlib.sha256(text.encode()).hexdigest()
 
     def html(self) -> str:
@@ -173,4 +186,5 @@ class ConsentField:
             subject=subject,
             language=self.language,
             recipients=self.recipients,
+            version=self.version,
         )

@@ -159,6 +159,22 @@ def proof_command(policy_path: Path, data_dir: Path, record_id: str | None, sinc
     click.echo(msgspec.json.format(canonical(document), indent=1).decode())
 
 
+@ledger.command("notice", help="Print the exact text that was shown, by its hash (or the beginning of it).")
+@policy_option
+@data_dir_option
+@click.argument("digest", metavar="HASH")
+def notice_command(policy_path: Path, data_dir: Path, digest: str) -> None:
+    with opened_ledger(policy_path, data_dir) as opened:
+        found = [row for row in opened.reader.query("notices", {}) if row[0].startswith(digest.lower())]
+    if not found:
+        raise UserError(f"{digest}: no text with this hash was shown (`consent record` prints the hashes)")
+    if len(found) > 1:
+        raise UserError(f"{digest}: {len(found)} texts begin with it: say more of the hash")
+    sys.stdout.buffer.write(bytes(found[0][3]))
+    if not bytes(found[0][3]).endswith(b"\n") and sys.stdout.isatty():
+        click.echo()
+
+
 @ledger.command("export", help="Write every consent and refusal out. Subjects stay encrypted.")
 @policy_option
 @data_dir_option

@@ -25,6 +25,10 @@ from consent_middleware.ledger import ConsentRecord, Ledger
 @click.option(
     "--text-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The form's exact text."
 )
+@click.option(
+    "--text-version", type=click.IntRange(0), help="The number of that text; the policy's revision otherwise."
+)
+@click.option("--recipient", "recipients", multiple=True, help="A third party that the text names (repeatable).")
 @click.option("--given/--refused", "given", default=None, help="What the person answered.")
 @click.option("--language", default="en", show_default=True, help="The form's language.")
 @click.option("--show-subject", is_flag=True, help="Decrypt the subject, where its key was not deleted.")
@@ -36,6 +40,8 @@ def record(
     subject: str | None,
     purpose: str | None,
     text_file: Path | None,
+    text_version: int | None,
+    recipients: tuple[str, ...],
     given: bool | None,
     language: str,
     show_subject: bool,
@@ -56,6 +62,8 @@ def record(
                     subject=subject,
                     language=language,
                     method="operator",
+                    recipients=recipients,
+                    version=text_version,
                 )
             )
             record_id = entry.record_id
@@ -90,6 +98,8 @@ def _show(ledger: Ledger, entries: list[ConsentRecord], format_: str, show_subje
             click.echo(f"  {purpose}: {'yes' if granted else 'no'}")
         ends = f", holds until {moment(entry.until)}" if entry.until else ""
         click.echo(f"  revision {entry.revision} in {entry.language}, text {entry.notice[:16]}, {entry.regime}{ends}")
+        if entry.recipients:
+            click.echo(f"  may be shared with: {'; '.join(entry.recipients)}")
         if entry.reason:
             click.echo(f"  reason: {entry.reason}")
         if show_subject:

@@ -106,10 +106,15 @@ async def test_records_are_shown_and_paper_forms_appended(tmp_path: Path, consen
     (tmp_path / "form.txt").write_text("I agree to be listed.")
     said = consent(
         *("record", "--subject", "member:42", "--purpose", "publish", "--text-file", "form.txt", "--given"),
-        "--show-subject",
+        *("--text-version", "3", "--recipient", "Alpha Insurance plc", "--show-subject"),
     )
     assert "given by operator" in said
     assert "subject: member:42" in said
+    assert "revision 3 in en" in said
+    assert "may be shared with: Alpha Insurance plc" in said
+    digest = said.partition(", text ")[2].split(",")[0]
+    assert consent("ledger", "notice", digest) == "I agree to be listed."
+    assert "no text with this hash" in consent("ledger", "notice", "f" * 64, code=2)
     shown = json.loads(consent("record", "--subject", "member:42", "--format", "json"))
     assert shown["cm:eventType"] == "given"
     assert "no such record" in consent("record", "--record", "A" * 22, code=2)

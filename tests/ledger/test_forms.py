@@ -44,7 +44,9 @@ async def test_a_consent_at_a_form_is_kept_with_its_text_and_found_again_by_subj
             text=PUBLISH,
             subject="member:42",
             recipients=("Alpha Insurance plc", "Beta Mutual"),
+            version=7,
         )
+        assert record.revision == 7
         assert (record.event, record.until, record.recipients) == ("given", 0, ("Alpha Insurance plc", "Beta Mutual"))
         assert await services.ledger.text_of_notice(record.notice) == PUBLISH.encode()
         assert await consent_of(scope, subject="member:42", purpose="share-with-insurers") == record
