@@ -139,6 +139,7 @@ class Data(Section, frozen=True, kw_only=True):
     purpose: Text
     name: Text = ""
     categories: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()  # whose data it is: members, enquirers ...
     description: Text = ""
     lawful_basis: LawfulBasis = "legitimate-interests"
     retention: Text = ""

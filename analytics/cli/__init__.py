@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": ("analytics.cli.verify:verify", "Check sealed releases: file, signature, chain, budget."),
     "share": ("analytics.cli.share:share", "Hand sealed releases to a named recipient."),
     "erase": ("analytics.cli.erase:erase", "Erase a visitor's rows, and show that they are gone."),
+    "breach": ("analytics.cli.breach:breach", "A data breach: who is affected, when the 72 hours end."),
     "doctor": ("analytics.cli.doctor:doctor", "What is held, since when, until when; what is wrong."),
     "token": ("analytics.cli.token:token", "Create, list and revoke access tokens."),
 }

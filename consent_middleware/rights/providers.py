@@ -9,7 +9,8 @@
 `correct(subject, field, value)`, `restrict(subject, on)`, `object(subject)`, `stop_marketing(subject)`. A provider
 without one answers by its name that it can't, so that nothing is silently left out. `subjects(subject)` says how the
 consent ledger knows the same person ("member:42"). For retention: `expire(before)` removes what is older than a day,
-`oldest()` is the day of the oldest row, or None. For notices: `addresses()`, whom to write to.
+`oldest()` is the day of the oldest row, or None. For notices: `addresses()`, whom to write to. For a data breach:
+`affected(first, last)`, whose rows were there between two times.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=type)
 ABILITIES: Final = (
     *("find", "erase", "correct", "restrict", "object", "stop_marketing"),
-    *("subjects", "expire", "oldest", "addresses"),
+    *("subjects", "expire", "oldest", "addresses", "affected"),
 )
 NO_HOOKS: Final = "none"
 HOW_TO_NAME_HOOKS: Final = (

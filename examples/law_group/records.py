@@ -135,6 +135,12 @@ class SiteRecords:
             oldest = db.execute("SELECT min(received) AS oldest FROM enquiries").fetchone()["oldest"]
             return None if oldest is None else float(oldest)
 
+    def enquirers(self, first: float, last: float) -> list[str]:
+        """Whose enquiry arrived between two moments (unix seconds)."""
+        with self._connected() as db:
+            rows = db.execute("SELECT email FROM enquiries WHERE received BETWEEN ? AND ?", (first, last))
+            return [row["email"] for row in rows]
+
     def expire_enquiries(self, before: float) -> int:
         """Remove enquiries received before a moment (unix seconds)."""
         with self._connected() as db:

@@ -53,6 +53,9 @@ class Members(_Table):
 class Enquiries(_Table):
     table = "enquiries"
 
+    def affected(self, first: dt.datetime, last: dt.datetime) -> list[str]:
+        return records.enquirers(first.timestamp(), last.timestamp())
+
     def oldest(self) -> dt.date | None:
         oldest = records.oldest_enquiry()
         return None if oldest is None else dt.datetime.fromtimestamp(oldest, dt.UTC).date()
