@@ -60,7 +60,7 @@ def decode(body: bytes) -> Any:
     """JSON, whatever the content type says. Raises BadEvent."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadEvent({"request": ["is not valid JSON"]}) from None
 
 
@@ -146,7 +146,7 @@ def _props(value: Any, errors: dict[str, list[str]]) -> dict[str, Any]:
     if isinstance(value, str) and value:
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             errors["props"] = ["is not valid JSON"]
             return {}
     if value in (None, ""):
@@ -161,7 +161,7 @@ def _revenue(value: Any, errors: dict[str, list[str]]) -> tuple[str | None, str]
     if isinstance(value, str) and value:
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             value = 0
     if value is None or value == "":
         return None, ""

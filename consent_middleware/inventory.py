@@ -183,7 +183,7 @@ def routes(services: Services) -> list[BaseRoute]:
                 return Response(status_code=413)
         try:
             report = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Response(status_code=400)
         if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return Response(status_code=403)

@@ -137,7 +137,7 @@ def read_manifest(path: Path) -> SealedRelease:
         period = Period.parse(manifest["period"])
         site, name = manifest["site"], manifest["file"]["name"]
         number = manifest["number"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SealError(f"{path}: not a manifest ({error!r})") from None
     if not isinstance(site, str) or not isinstance(name, str) or "/" in name or not isinstance(number, int):
         raise SealError(f"{path}: not a manifest (site, number or file name)")

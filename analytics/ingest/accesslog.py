@@ -64,7 +64,7 @@ def detect(first_line: bytes) -> Format:
         return "combined"
     try:
         found = msgspec.json.decode(first_line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "nginx-json"
     return "caddy-json" if isinstance(found.get("request"), dict) else "nginx-json"
 

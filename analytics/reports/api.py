@@ -180,7 +180,7 @@ class Api:
         body = await body_of(request, language.MAX_BODY)
         try:
             definition = msgspec.json.decode(body, type=TYPES[kind])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise QueryError("$", str(error)) from None
         id_ = await asyncio.to_thread(self.reporting.saved.add, kind, site, definition)
         return reply({"id": id_, "definition": definition}, 201)

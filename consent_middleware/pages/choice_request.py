@@ -87,7 +87,7 @@ async def read_choice(request: Request) -> ChoiceRequest:
     if kind == "application/json":
         try:
             sent = msgspec.json.decode(body, type=_Json)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadChoice(str(error)) from None
         purposes = [sent.purpose] if isinstance(sent.purpose, str) else sent.purpose
         return _checked(sent, frozenset([*purposes, *sent.purposes]), as_json=True)

@@ -238,10 +238,25 @@ def test_headers_of_any_size_break_nothing_and_grant_nothing(
 
 def test_json_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
     visitor = browser(tmp_path)
-    for body in (b"[" * 15_000, b'{"choice":' * 1_500, b'{"choice": "accept", "purposes": ' + b"[" * 9_000):
+    for body in (
+        b"[" * 15_000,
+        b'{"choice":' * 1_500,
+        b'{"choice": "accept", "purposes": ' + b"[" * 9_000,
+        b'{"choice": "accept", "other": ' + b"[" * 9_000,
+    ):
         answer = visitor.post("/_consent/", content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 400
     assert not state(visitor)["decided"]
+    for door in ("/_consent/event", "/_consent/csp-report"):
+        for body in (
+            b"[" * 15_000,
+            b'{"n":"x","p":' + b'{"a":' * 10_000,
+            b'{"csp-report":' + b"[" * 10_000,
+            b'{"n":"\xff"}',
+            b'{"n":"x","u":"https://e.org/","p":"' + b"[" * 20_000 + b'"}',
+        ):
+            answer = visitor.post(door, content=body, headers={"content-type": "application/json"})
+            assert answer.status_code == 400 or (door.endswith("event") and b'"p":"' in body), door
 
 
 def test_what_looks_like_sql_or_a_path_is_only_a_name(tmp_path: Path) -> None:
