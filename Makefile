@@ -2,7 +2,7 @@
 # Needed beforehand: Python 3.11 or newer, make, git, and a package registry.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test audit bench screenshots docs lint format clean
+.PHONY: help setup demo test audit bench mutants screenshots docs reference supply sbom lint format clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -19,8 +19,11 @@ help:
 	@echo "make test         every test, audits sampled"
 	@echo "make audit        every test, whole (long)"
 	@echo "make bench        the benchmarks, one table each, peers in the same run"
+	@echo "make mutants      small faults planted into gate, decision, token, bounds and budget; what survives is listed"
 	@echo "make screenshots  pictures of the pages and the dashboard into docs/images/"
 	@echo "make docs         the documentation into site/"
+	@echo "make reference    the pages of docs/reference/, written from the code"
+	@echo "make supply       licences, secrets and a bill of materials (sbom.json)"
 	@echo "make lint         ruff, mypy and the import rules"
 	@echo "make clean        what the other targets made"
 
@@ -45,12 +48,26 @@ bench: $(READY)
 	@$(PYTHON) scripts/setup.py programs chromium goaccess wrk
 	@$(PYTHON) -m bench $(ARGS)
 
+mutants: $(READY)
+	@.venv/bin/mutmut run --max-children 2 $(ARGS) > /dev/null
+	@.venv/bin/mutmut results
+
 screenshots: $(READY)
 	@$(PYTHON) scripts/setup.py programs chromium
 	@$(PYTHON) -m examples.demo.screenshots $(ARGS)
 
 docs: $(READY)
 	@$(PYTHON) -m zensical build --clean
+
+reference: $(READY)
+	@$(PYTHON) scripts/reference.py
+
+sbom: $(READY)
+	@$(PYTHON) scripts/supply.py sbom sbom.json
+
+supply: $(READY) sbom
+	@$(PYTHON) scripts/supply.py licences
+	@$(PYTHON) scripts/supply.py secrets
 
 lint: $(READY)
 	@.venv/bin/ruff check .
@@ -63,5 +80,5 @@ format: $(READY)
 	@.venv/bin/ruff format .
 
 clean:
-	rm -rf .venv site build dist var/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv site build dist mutants sbom.json var/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

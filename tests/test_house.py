@@ -98,7 +98,9 @@ def test_no_large_file_is_tracked() -> None:
 @pytest.mark.parametrize(
     "page",
     sorted(
-        str(p.relative_to(ROOT)) for p in ROOT.glob("**/*.md") if not {".venv", "var", "node_modules", "mutants"} & set(p.parts)
+        str(p.relative_to(ROOT))
+        for p in ROOT.glob("**/*.md")
+        if not {".venv", "var", "node_modules", "mutants"} & set(p.parts)
     ),
 )
 def test_links_between_documents_lead_somewhere(page: str) -> None:

@@ -17,6 +17,7 @@ from analytics.ingest import checkpoint
 from analytics.ingest.accesslog import ImportSummary, import_log
 from analytics.store import Store, open_store
 from analytics.visits import visits_sql
+from consent_middleware.lazy import UserError
 from consent_middleware.visit import scrub_path
 from tests.ingest.rows import CHROME
 
@@ -135,6 +136,17 @@ def test_compressed_logs_are_read(tmp_path: Path, store: Store, suffix: str) -> 
     path = tmp_path / f"access.log.{suffix}"
     path.write_bytes(gzip.compress(text) if suffix == "gz" else zstandard.ZstdCompressor().compress(text))
     assert run(store, path).lines == 100
+
+
+def test_a_log_that_unpacks_to_one_endless_line_is_refused(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "bomb.log.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(b'1.2.3.4 - - "')
+        for _ in range(64):
+            file.write(b"\0" * 1_000_000)
+    summary = import_log(store, tmp_path, path, site="s", basis="imported", allowed=ALLOWED, piece_bytes=4_000_000)
+    assert store.query("SELECT count() FROM events") == [(0,)]
+    assert sum(summary.rejected.values()) == summary.lines
 
 
 def test_a_log_that_grew_gives_its_new_lines_only(tmp_path: Path, store: Store) -> None:

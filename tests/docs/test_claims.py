@@ -1,0 +1,47 @@
+"""What the documents claim: every named test exists, every command of the README is a target or a command."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINK = re.compile(r"\[`(test_\w+)`\]\(([^)\s]+\.py)\)")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@cache
+def functions_of(path: Path) -> frozenset[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, functions))
+
+
+@pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_test_that_a_document_names_exists(page: str) -> None:
+    path = ROOT / page
+    named = LINK.findall(path.read_text(encoding="utf-8"))
+    missing = [name for name, file in named if name not in functions_of((path.parent / file).resolve())]
+    assert missing == []
+
+
+def test_every_threat_and_every_fault_has_its_test() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| threat", "| fault"))
+    ]
+    assert len(rows) > 50
+    assert [row for row in rows if not LINK.search(row)] == []
+    parties = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert len(parties) == 10
+
+
+def test_every_make_target_that_a_document_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in DOCUMENTS:
+        named = set(re.findall(r"(?:`|^    )make ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        assert named <= targets, path.name
