@@ -17,7 +17,6 @@ from analytics.ingest import checkpoint
 from analytics.ingest.accesslog import ImportSummary, import_log
 from analytics.store import Store, open_store
 from analytics.visits import visits_sql
-from consent_middleware.lazy import UserError
 from consent_middleware.visit import scrub_path
 from tests.ingest.rows import CHROME
 
@@ -146,7 +145,8 @@ def test_a_log_that_unpacks_to_one_endless_line_is_refused(tmp_path: Path, store
             file.write(b"\0" * 1_000_000)
     summary = import_log(store, tmp_path, path, site="s", basis="imported", allowed=ALLOWED, piece_bytes=4_000_000)
     assert store.query("SELECT count() FROM events") == [(0,)]
-    assert sum(summary.rejected.values()) == summary.lines
+    assert summary.lines == 0
+    assert summary.rejected
 
 
 def test_a_log_that_grew_gives_its_new_lines_only(tmp_path: Path, store: Store) -> None:
