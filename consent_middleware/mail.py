@@ -39,6 +39,11 @@ def letter(to: str, subject: str, text: str, *, sender: str, key: str) -> EmailM
     return message
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """What a server says of one letter, after which the connection is still good for the next."""
+    return (MailError, smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError, smtplib.SMTPSenderRefused)
+
+
 @contextmanager
 def server(environment: Mapping[str, str] = os.environ) -> Iterator[smtplib.SMTP]:
     """A connection that is encrypted and logged in. Raises MailError."""

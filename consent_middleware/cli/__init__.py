@@ -16,6 +16,7 @@ COMMANDS = {
     "ledger": ("consent_middleware.cli.ledger:ledger", "Verify or export the ledger."),
     "rights": ("consent_middleware.cli.rights:rights", "The register of data-subject requests."),
     "records": ("consent_middleware.cli.records:records", "Records for the officer, drawn from the policy file."),
+    "announce": ("consent_middleware.cli.announce:announce", "E-mail a changed policy to members."),
     "rates": ("consent_middleware.cli.rates:rates", "Acceptance rates, by language and day."),
     "keys": ("consent_middleware.cli.keys:keys", "Create, rotate and list secret keys."),
     "cookies": ("consent_middleware.cli.cookies:cookies", "Import cookie descriptions."),
