@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from consent_middleware.ledger import ConsentRecord, Ledger
-from consent_middleware.ledger.record import METHODS, SCHEMA, new_record_id
+from consent_middleware.ledger.record import METHODS, SCHEMA, moment_after, new_record_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
@@ -88,10 +88,10 @@ async def append_consent(
         raise ValueError("a consent needs the text that was agreed to, a purpose and a subject")
     if method not in METHODS:
         raise ValueError(f"{method!r} is no method of giving consent: one of {', '.join(METHODS)}")
-    now = round(time.time(), 3)
     revision = policy.revision if version is None else version
     known = (await asyncio.to_thread(ledger.records_of, subject)).get(purpose)
     history = await ledger.read(known) if known else []
+    now = moment_after(history, time.time())
     standing = bool(history) and history[-1].purposes.get(purpose, False) and not history[-1].revokes
     record_id = known or new_record_id()
     sealed, key = await ledger.sealed_subject(

@@ -13,7 +13,7 @@ from consent_middleware.capture import visitor_key
 from consent_middleware.decide import VISITOR_SUBJECT
 from consent_middleware.erasures import Erasure, new_erasure
 from consent_middleware.ledger import ConsentRecord, Ledger
-from consent_middleware.ledger.record import SCHEMA
+from consent_middleware.ledger.record import SCHEMA, moment_after
 
 
 class NothingToWithdraw(LookupError):
@@ -38,7 +38,7 @@ async def withdraw(
         last,
         schema=SCHEMA,
         event="withdrawn",
-        at=round(time.time(), 3),
+        at=moment_after(history, time.time()),
         purposes=dict.fromkeys(last.purposes, False),
         method=method,
         signals=(),

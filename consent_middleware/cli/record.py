@@ -69,10 +69,10 @@ def record(
             record_id = entry.record_id
         ids = [record_id] if record_id else sorted(ledger.records_of(subject or "").values())
         histories = [ledger.read_now(one) for one in ids]
-        entries = [entry for history in histories for entry in history]
-        if not entries:
+        if not any(histories):
             raise UserError(f"{record_id or subject}: no such record")
-        _show(ledger, entries, format_, show_subject)
+        for history in histories:
+            _show(ledger, history, format_, show_subject)
 
 
 def _text(path: Path) -> str:
@@ -84,6 +84,7 @@ def _text(path: Path) -> str:
 
 def _show(ledger: Ledger, entries: list[ConsentRecord], format_: str, show_subject: bool) -> None:
     from consent_middleware.dpv import event_of, moment
+    from consent_middleware.receipts import state_of
 
     for entry in entries:
         who = ledger.subject_of(entry) if show_subject else None
@@ -104,3 +105,5 @@ def _show(ledger: Ledger, entries: list[ConsentRecord], format_: str, show_subje
             click.echo(f"  reason: {entry.reason}")
         if show_subject:
             click.echo(f"  subject: {who or 'nobody, or erased'}")
+    if format_ == "text" and entries:
+        click.echo(f"{entries[-1].record_id}  now: {state_of(entries)}")

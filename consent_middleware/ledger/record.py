@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -72,6 +72,14 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
     purposes: tuple[str, ...]
     method: str
     regime: str
+
+
+def moment_after(history: Sequence[ConsentRecord], now: float) -> float:
+    """`now` to the millisecond, and later than what the record says already.
+
+    The last entry of a record is what counts, and the clock of the host that wrote it may be ahead of this one's.
+    """
+    return round(max([now, *(entry.at + 0.001 for entry in history)]), 3)
 
 
 def new_record_id() -> str:

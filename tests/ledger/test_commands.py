@@ -111,6 +111,7 @@ async def test_records_are_shown_and_paper_forms_appended(tmp_path: Path, consen
     assert "given by operator" in said
     assert "subject: member:42" in said
     assert "revision 3 in en" in said
+    assert "now: given" in said
     assert "may be shared with: Alpha Insurance plc" in said
     digest = said.partition(", text ")[2].split(",")[0]
     assert consent("ledger", "notice", digest) == "I agree to be listed."

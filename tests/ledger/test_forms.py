@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -66,6 +67,23 @@ async def test_a_form_that_takes_it_back_appends_to_the_same_record(tmp_path: Pa
         assert events == ["given", "renewed", "withdrawn", "given"]
         assert len(ids) == 1
         assert (await consent_of(scope, subject="member:42", purpose="publish")) is not None
+
+
+async def test_the_last_word_counts_whatever_the_clocks_of_the_hosts_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    async with services_in(tmp_path) as services:
+        scope = a_scope(services)
+        said = {"purpose": "publish", "text": PUBLISH, "subject": "member:42"}
+        monkeypatch.setattr("consent_middleware.forms.time.time", lambda: now + 90)
+        await record_consent(scope, given=True, **said)
+        monkeypatch.setattr("consent_middleware.forms.time.time", lambda: now)
+        withdrawn = await record_consent(scope, given=False, **said)
+        assert withdrawn.event == "withdrawn"
+        assert await consent_of(scope, subject="member:42", purpose="publish") is None
+        history = await services.ledger.read(withdrawn.record_id)
+        assert [entry.event for entry in history] == ["given", "withdrawn"]
 
 
 async def test_a_consent_for_a_time_ends_by_itself(tmp_path: Path) -> None:
