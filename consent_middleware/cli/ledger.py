@@ -130,8 +130,11 @@ def seal_command(policy_path: Path, data_dir: Path) -> None:
 @data_dir_option
 def heads_command(policy_path: Path, data_dir: Path) -> None:
     with opened_ledger(policy_path, data_dir) as opened:
-        for signed in opened.reader.use(heads):
-            click.echo(canonical(signed).decode())
+        signed_heads = opened.reader.use(heads)
+    for signed in signed_heads:
+        click.echo(canonical(signed).decode())
+    if not signed_heads:
+        click.echo("no head yet: workers make one a day, `consent ledger seal` makes one now", err=True)
 
 
 @ledger.command(

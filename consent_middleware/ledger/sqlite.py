@@ -29,9 +29,8 @@ class SqliteDatabase:
         try:
             if not read_only:
                 _make(path)
-            mode = "ro" if read_only else "rw"
             self._connection = sqlite3.connect(
-                f"file:{_uri_path(path)}?mode={mode}",
+                f"file:{_uri_path(path)}?{_reading(path, self._wal) if read_only else 'mode=rw'}",
                 uri=True,
                 timeout=BUSY_SECONDS,
                 isolation_level=None,
@@ -172,6 +171,14 @@ def _make(path: Path) -> None:
         return
     finally:
         fresh.unlink()
+
+
+def _reading(path: Path, wal: Path) -> str:
+    """How to open a file for reading. Where nothing may be written, SQLite can't even make the locks it reads under;
+    it needs none of a copy that nobody writes, which has no write-ahead log beside it.
+    """
+    still = not os.access(path.parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
+    return "mode=ro&immutable=1" if still else "mode=ro"
 
 
 def _inode(path: Path) -> int | None:

@@ -18,8 +18,10 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from consent_middleware.cli.opening import opened_ledger
 from consent_middleware.decide import decide
 from consent_middleware.keys import canonical, signing_key
 from consent_middleware.ledger import Ledger, LedgerUnavailable, open_ledger
@@ -192,6 +194,9 @@ def test_a_read_only_ledger_refuses_decisions_to_an_unprivileged_worker() -> Non
                 return await a_choice(services)
 
         record_id = in_a_child(before)
+        # What a child without rights will need to import, and can't read any more.
+        with opened_ledger(folder / "none.toml", folder) as ledger:
+            assert checked(ledger).sound
         for path in [folder, *folder.rglob("*")]:
             path.chmod(0o555 if path.is_dir() else 0o444)
 
@@ -199,8 +204,18 @@ def test_a_read_only_ledger_refuses_decisions_to_an_unprivileged_worker() -> Non
             async with services_in(folder) as services:
                 return await a_choice(services)
 
+        async def audit() -> object:
+            with opened_ledger(folder / "none.toml", folder) as ledger:
+                return len(ledger.read_now(str(record_id))), msgspec.to_builtins(checked(ledger))
+
         nobody = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
         answer = str(in_a_child(read_only, nobody))
+        # A copy that an auditor may only read is verified all the same, and nothing is written beside it.
+        before_audit = sorted(folder.rglob("*"))
+        entries, report = in_a_child(audit, nobody)  # type: ignore[misc]  # a pair, by way of JSON
+        assert (entries, report["entries"]) == (1, 1)
+        assert report["findings"] == []
+        assert sorted(folder.rglob("*")) == before_audit
         for path in [folder, *folder.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
         assert answer.startswith("unavailable")
