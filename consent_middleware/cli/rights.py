@@ -119,6 +119,9 @@ def show_command(number: int, data_dir: Path) -> None:
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The package, for access and portability."
 )
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="For a correction (repeatable).")
+@click.option(
+    "--partly", default="", metavar="REASON", help="Close it as refused in part, with the reason for the rest."
+)
 @click.option("--wait", default=20.0, show_default=True, help="Seconds for the analytics service to answer for visits.")
 @policy_option
 @data_dir_option
@@ -127,6 +130,7 @@ def answer_command(
     number: int,
     output: Path | None,
     changes: tuple[str, ...],
+    partly: str,
     wait: float,
     policy_path: Path,
     data_dir: Path,
@@ -148,7 +152,11 @@ def answer_command(
         if not done.whole:
             click.echo(f"request {number} stays open, because it was answered in part only", err=True)
             return 1
-        register.step(number, "answered", by=_me(), text=told)
+        if partly:
+            register.step(number, "partly-refused", by=_me(), text=partly)
+            click.echo(f"request {number}: refused in part; `consent rights letter {number}` says so to the person")
+        else:
+            register.step(number, "answered", by=_me(), text=told)
     return 0
 
 

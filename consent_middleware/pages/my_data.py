@@ -61,9 +61,9 @@ async def show(services: Services, request: Request) -> Response:
     answer = await _answer(services, visitor) if visitor else None
     if form in {"json", "csv"}:
         if visitor and answer is not None:
-            await asyncio.to_thread(
-                note, services.data_dir, "export", ticket_for(services, visitor, "export", time.time())
-            )
+            # Noted as answered at once: the copy itself may be taken away before anybody looks whether it lies there.
+            ticket = ticket_for(services, visitor, "export", time.time())
+            await asyncio.to_thread(note, services.data_dir, "export", ticket, answered=f"taken away as {form}")
         return _download(form, visitor, answer, t)
     done = request.query_params.get("done", "")
     held = decoded(answer)

@@ -11,7 +11,7 @@ from typing import Final
 
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.desk import answer_path
-from consent_middleware.rights.register import Register
+from consent_middleware.rights.register import Register, RegisterError
 from consent_middleware.rights.reminders import remind
 from consent_middleware.rights.request import Right
 
@@ -27,13 +27,20 @@ RIGHT_OF: Final[dict[str, Right]] = {
 }
 
 
-def note(data_dir: Path, verb: str, ticket: str, text: str = "") -> None:
-    """Put a request of a cookie's holder into the register, by its ticket alone. Never raises."""
+def note(data_dir: Path, verb: str, ticket: str, text: str = "", *, answered: str = "") -> None:
+    """Put a request of a cookie's holder into the register, by its ticket alone; `answered`: how, when it is already.
+
+    Never raises.
+    """
     try:
-        subject = f"visitor with reference {ticket[:8]}"
-        Register(data_dir).open(
+        subject, register = f"visitor with reference {ticket[:8]}", Register(data_dir)
+        request = register.open(
             RIGHT_OF[verb], subject, identity="cookie", by="my-data page", text=text or verb, ticket=ticket
         )
+        if answered and request.closed is None:
+            register.step(request.number, "answered", by="my-data page", text=answered)
+    except RegisterError:
+        pass  # another worker closed it first
     except (sqlite3.Error, OSError):
         log.exception("a request could not be noted in the register")
 

@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consent_middleware.pages.my_data import csv_of, ticket_for
+from consent_middleware.rights.register import Register
 from tests.pages.sites import browser, post, words
 
 ROWS = [
@@ -75,6 +76,19 @@ def test_the_copy_can_be_taken_away_in_two_formats(agreed: TestClient, tmp_path:
     assert [row["path"] for row in rows] == ["/", "/about"]
     assert rows[0]["note"] == "'=HYPERLINK(1)"  # no spreadsheet runs it
     assert rows[1]["note"] == "-3"
+
+
+def test_a_copy_that_was_taken_away_is_an_answered_request_whatever_comes_after(
+    agreed: TestClient, tmp_path: Path
+) -> None:
+    agreed.get("/_consent/data")
+    answer(tmp_path, ROWS)
+    agreed.get("/_consent/data?format=json")
+    agreed.get("/_consent/data?format=csv")
+    agreed.post("/_consent/data/erase")  # takes the copy away before anybody settles the register
+    found = {request.right: request for request in Register(tmp_path / "var").all()}
+    assert found["portability"].closed is not None
+    assert found["erasure"].closed is None
 
 
 def test_a_csv_cell_may_hold_anything() -> None:

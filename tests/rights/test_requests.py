@@ -238,6 +238,17 @@ def test_a_letter_gives_the_reason_and_the_way_to_complain(
     assert "https://ico.org.uk/make-a-complaint/" in letter
 
 
+def test_a_part_can_be_done_and_the_rest_refused_with_its_reason(tmp_path: Path, records: SiteRecords) -> None:
+    number = opened(tmp_path, "erasure", AMARA)
+    reason = "The invoices stay for seven years, because tax law says so."
+    assert code(command(tmp_path, "answer", number, "--partly", reason)) == 0
+    assert records.rows_about("members", AMARA) == []
+    assert Register(tmp_path / "var").read(int(number)).state(dt.date.today()) == "partly-refused"
+    letter = command(tmp_path, "letter", number).output
+    assert "We have done a part of what you asked for" in letter
+    assert reason in letter
+
+
 def test_reminders_come_a_week_before_and_when_the_day_has_passed(tmp_path: Path) -> None:
     register, policy = Register(tmp_path), law_group()
     start = dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
