@@ -1,13 +1,14 @@
 """Requests a second of a Starlette page with and without the middleware, in turn, under uvicorn and granian.
 
-The load comes from wrk where it is installed. Every contestant is measured in each round; the same application twice
-(A/A) shows how much a figure may be trusted. Ratios are of medians to the bare application. Where neighbours share the
-machine, requests a second say little: so the processor time that the server's processes took for each request stands
-beside them, and its ratio (bare to measured) is what the throughput would be on a processor of one's own.
+The load comes from wrk where it is installed. All contestants run at once, and each is loaded for a second in each
+of many rounds; ratios are medians of the rounds' own ratios to the bare application, so that a neighbour who is busy
+for longer than a round slows both sides. The same application twice (A/A) shows how much a figure may be trusted.
+The processor time that a server's processes took for each request stands beside the throughput.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -20,24 +21,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.gate import KEY, NONE_STRIPPED
+from bench.gate import KEY, NONE_STRIPPED, session_cookie
 from tests.interop.servers import serving
 
-ROUNDS = 5
-SECONDS = 2
-WARM_SECONDS = 1
+ROUNDS = 15
+SECONDS = 1
 CONNECTIONS = 32
 CONTESTANTS = ("bare", "bare_again", "gate", "gate_and_pages", "sessions")
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 GOALS = {"granian": 0.90, "uvicorn": 0.85}
 
 
-def load(port: int, seconds: int = SECONDS) -> tuple[float, float]:
+def load(port: int) -> tuple[float, float]:
     """Requests a second and the 99th percentile in milliseconds."""
-    cookie = NONE_STRIPPED.decode().replace("__Host-", "")
+    cookies = NONE_STRIPPED.decode().replace("__Host-", "") + "; " + session_cookie().decode()
     done = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-H", "Host: www.example.org", "-H",
-         f"Cookie: {cookie}", f"http://127.0.0.1:{port}/"],
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-H", "Host: www.example.org", "-H",
+         f"Cookie: {cookies}", f"http://127.0.0.1:{port}/"],
         capture_output=True, text=True, check=True, timeout=SECONDS + 30,
     )  # fmt: skip
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
@@ -66,14 +66,18 @@ def servers() -> float:
 def measure(server: str, folder: Path) -> list[list[tuple[float, float, float]]]:
     """Of each contestant and round: requests a second, p99 in milliseconds, processor microseconds a request."""
     results: list[list[tuple[float, float, float]]] = [[] for _ in CONTESTANTS]
-    for _ in range(ROUNDS):
-        for index, name in enumerate(CONTESTANTS):
+    with contextlib.ExitStack() as running:
+        ports = []
+        for name in CONTESTANTS:
             place = Path(tempfile.mkdtemp(dir=folder))
-            with serving(f"bench.throughput_site:{name}", server, place, CONSENT_SECRET_KEYS=KEY) as port:
-                load(port, WARM_SECONDS)  # warms the caches
+            site = serving(f"bench.throughput_site:{name}", server, place, CONSENT_SECRET_KEYS=KEY)
+            ports.append(running.enter_context(site))
+        for round_ in range(ROUNDS + 1):
+            for port, measured in zip(ports, results, strict=True):
                 before = servers()
                 rate, slow = load(port)
-                results[index].append((rate, slow, (servers() - before) / (rate * SECONDS) * 1e6))
+                if round_:  # the first one warms the caches
+                    measured.append((rate, slow, (servers() - before) / (rate * SECONDS) * 1e6))
     return results
 
 
@@ -91,12 +95,15 @@ def main() -> int:
         os.environ["PYTHONPATH"] = os.getcwd()
         for server in ("uvicorn", "granian"):
             results = measure(server, Path(folder))
-            bare, bare_slow, bare_cpu = (statistics.median(column) for column in zip(*results[0], strict=True))
             for name, measured in zip(CONTESTANTS, results, strict=True):
                 rate, slow, cpu = (statistics.median(column) for column in zip(*measured, strict=True))
+                pairs = list(zip(measured, results[0], strict=True))
+                faster = statistics.median(one[0] / bare[0] for one, bare in pairs)
+                slower = statistics.median(one[1] / bare[1] for one, bare in pairs)
+                cheaper = statistics.median(bare[2] / one[2] for one, bare in pairs)
                 goal = f"{GOALS[server]:.2f}" if name == "gate" else ""
-                figures = (f"{rate:,.0f}", f"{rate / bare:.2f}", goal, f"{slow:.1f}", f"{slow / bare_slow:.2f}")
-                figures += (f"{cpu:.1f}", f"{bare_cpu / cpu:.2f}")
+                figures = (f"{rate:,.0f}", f"{faster:.2f}", goal, f"{slow:.1f}", f"{slower:.2f}")
+                figures += (f"{cpu:.1f}", f"{cheaper:.2f}")
                 table.add_row(server, name.replace("_", " "), *figures)
     Console().print(table)
     return 0
