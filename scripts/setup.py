@@ -29,7 +29,7 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "postgresql": (("/usr/lib/postgresql",), "tests of the PostgreSQL ledger are skipped"),
     "openssh-server": (("/usr/sbin/sshd",), "tests of deliveries to an SFTP server are skipped"),
-    "goaccess": ((), "the import benchmark runs without its peer"),
+    "goaccess": ((), "the import benchmark runs without its peer, and the test against it is skipped"),
     "wrk": ((), "the throughput benchmark is skipped"),
 }
 

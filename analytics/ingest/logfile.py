@@ -84,10 +84,10 @@ class LogFile:
         return filled
 
     def first_line(self, limit: int) -> bytes:
-        """The first line, up to `limit` bytes; for a look at a log that is opened anew for the reading."""
+        """The first line that is not empty, among `limit` bytes; a look at a log that is opened anew later."""
         buffer = bytearray(limit)
         count = self.readinto(memoryview(buffer))
-        return bytes(buffer[:count]).split(b"\n", 1)[0]
+        return bytes(buffer[:count]).lstrip().split(b"\n", 1)[0]
 
     def close(self) -> None:
         self._file.close()
