@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -184,6 +185,41 @@ def test_focus_stays_in_the_dialog_and_comes_back(site: Any, page: Any) -> None:
     page.keyboard.press("Escape")
     page.locator(".consent-dialog").wait_for(state="detached")
     assert focused(page) == "Choose"
+
+
+def test_a_keyboard_alone_reads_and_uses_ones_own_data(site: Any, page: Any) -> None:
+    page.goto(site.url + "/_consent/")
+    choose(page, "accept")
+    page.goto(site.url + "/_consent/data")
+    answer_copies(site.data_dir)
+    page.goto(site.url + "/_consent/data")
+    tab_to(page, "Your visits, newest first")  # a table that scrolls can be scrolled by keys
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.locator("tbody details[open]").count() == 1
+    tab_to(page, "Download as JSON")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type("The town is wrong.")
+    tab_to(page, "Erase")
+    page.keyboard.press("Enter")
+    page.get_by_role("status").filter(has_text="Your request has arrived: Erase.").wait_for()
+
+
+@pytest.mark.parametrize("path", ["policy", "cookies", "data"])
+def test_a_screen_reader_finds_its_way_by_landmarks_and_headings(site: Any, page: Any, path: str) -> None:
+    page.goto(f"{site.url}/_consent/{path}")
+    roles = ["banner", "navigation", "main", "contentinfo"]
+    tree = page.locator("body").aria_snapshot()
+    places = [tree.index(f"- {role}") for role in roles]
+    assert places == sorted(places)
+    levels = page.evaluate("[...document.querySelectorAll('main :is(h1, h2, h3)')].map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    for table in page.locator("main table").all():
+        assert table.locator("caption").count() == 1
+        assert table.locator("thead th[scope=col]").count() >= 3
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -47,6 +47,9 @@ def test_a_visit_from_the_first_page_to_the_withdrawal(site: Any, new_context: A
     for path in ("policy", "cookies", "data"):
         page.goto(f"{site.url}/_consent/{path}")
         assert page.locator("main h1, h1").first.is_visible()
+    page.get_by_role("textbox", name="Say what is wrong").fill("My town is Harwick.")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("status").filter(has_text="Your request has arrived: Correct.").wait_for()
 
     page.goto(site.url + "/articles")
     page.locator(".consent-withdraw:visible").click()
