@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from consent_middleware.services import Services
 
 SAME_SECONDS = 600
+REQUESTS_A_MINUTE = 20  # from one address
 
 
 def right_titles(t: Words) -> dict[str, str]:
@@ -110,7 +111,7 @@ async def stop_marketing(services: Services, request: Request) -> Response:
     from consent_middleware.rights.opening import UNPROVED, open_with
 
     t = words_for(services.policy, page_language(services.policy, request))
-    if (refused := _foreign(services, request, t)) is not None:
+    if (refused := _foreign(services, request, t) or _too_many(services, request)) is not None:
         return refused
     try:
         address = parse_form(await read_body(request)).get("address", [""])[-1].strip()[:254]
@@ -132,7 +133,7 @@ async def complain(services: Services, request: Request) -> Response:
     from consent_middleware.rights.opening import open_with
 
     t = words_for(services.policy, page_language(services.policy, request))
-    if (refused := _foreign(services, request, t)) is not None:
+    if (refused := _foreign(services, request, t) or _too_many(services, request)) is not None:
         return refused
     try:
         text = words_in(parse_form(await read_body(request, MAX_TEXT_BODY)))
@@ -158,6 +159,16 @@ def _ticket(services: Services, what: str, value: str) -> str:
     """The same for the same words within some minutes, so that a second click is no second request."""
     message = f"{what}|{value.casefold()}|{int(time.time() // SAME_SECONDS)}|{services.secret_keys[-1]}"
     return hashlib.sha256(message.encode()).hexdigest()[:44]
+
+
+def _too_many(services: Services, request: Request) -> Response | None:
+    """What needs no cookie could be sent without end, and each request is written down for years."""
+    from consent_middleware.collect import RateLimit
+
+    limit: RateLimit = services.policy.__dict__.setdefault("_requests_limit", RateLimit(REQUESTS_A_MINUTE))
+    if limit.allows(services.client.address(request.scope), 1):
+        return None
+    return JSONResponse({"error": "too many requests"}, 429, headers={"retry-after": "60"})
 
 
 def _foreign(services: Services, request: Request, t: Words) -> Response | None:

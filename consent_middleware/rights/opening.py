@@ -42,7 +42,9 @@ async def open_with(
         from consent_middleware.suppression import SuppressionList
 
         # First the list that every mailing asks, then the note about it.
-        await SuppressionList(services.ledger, services.policy).note(subject, method="form", text=text)
+        suppressed = SuppressionList(services.ledger, services.policy)
+        if await suppressed.objected_at(subject) is None:
+            await suppressed.note(subject, method="form", text=text)
     register = Register(services.data_dir)
     request = await asyncio.to_thread(register.open, right, subject, identity=identity, by=by, text=text, ticket=ticket)
     if right == "marketing-objection" and request.closed is None:

@@ -69,8 +69,8 @@ def asked_of_the_site(policy: PrivacyPolicy, named: str | None = None) -> bool:
 def load_hooks(module: str) -> None:
     """Import the site's module that registers its providers. Raises ProviderError."""
     here = str(Path.cwd())
-    if here not in sys.path:  # as servers do: the site's own modules lie where its commands are run
-        sys.path.insert(0, here)
+    if here not in sys.path:  # the site's own modules lie where its commands are run; they shadow nothing
+        sys.path.append(here)
     try:
         importlib.import_module(module)
     except Exception as error:

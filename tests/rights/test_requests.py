@@ -159,6 +159,16 @@ def test_an_end_to_marketing_needs_no_cookie_and_holds_at_once(tmp_path: Path) -
     assert foreign.status_code == 403
 
 
+def test_requests_without_a_cookie_have_a_limit(tmp_path: Path) -> None:
+    visitor = browser(tmp_path)
+    told = [
+        visitor.post("/_consent/data/complain", data={"text": f"number {number}"}).status_code for number in range(25)
+    ]
+    assert told[:20] == [303] * 20
+    assert 429 in told
+    assert len(Register(tmp_path / "var").all()) < 25
+
+
 def test_a_complaint_is_a_request_with_a_deadline(tmp_path: Path) -> None:
     visitor = browser(tmp_path)
     post(visitor, "accept")
