@@ -8,10 +8,12 @@ import html
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from analytics import retention
 from consent_middleware import ConsentMiddleware
 from consent_middleware.ledger import open_ledger
 from examples.law_group import rights as site_rights
@@ -119,7 +121,7 @@ def test_members_are_asked_and_both_answers_are_kept(visitor: TestClient, record
         assert last == {"publish-profile": expected, "share-with-organisers": expected}
 
 
-def test_old_enquiries_end_by_the_job(records: SiteRecords) -> None:
+def test_old_enquiries_end_by_the_job(records: SiteRecords, tmp_path: Path) -> None:
     """The clock of the policy file is the one that the service's job hands to the site's own table."""
     (enquiries,) = [data for data in law_group().data if data.provider == "enquiries"]
     assert enquiries.keep_days == 730
@@ -128,6 +130,10 @@ def test_old_enquiries_end_by_the_job(records: SiteRecords) -> None:
     then = dt.datetime.now(dt.UTC) - dt.timedelta(days=800)
     with sqlite3.connect(records.path) as db:
         db.execute("UPDATE enquiries SET received = ? WHERE id = ?", (int(then.timestamp()), old))
-    before = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=enquiries.keep_days)
-    assert site_rights.Enquiries().expire(before) == 1
+    (clock,) = [clock for clock in retention.clocks(law_group()) if clock.what == "the site's own: Enquiries"]
+    no_store: Any = None
+    at = retention.Place(no_store, tmp_path, law_group(), dt.datetime.now(dt.UTC))
+    held = clock.look(at)
+    assert held.overdue, held
+    assert clock.enforce(at) == 1
     assert [row["email"] for row in records.open_enquiries()] == ["new@b.example"]
