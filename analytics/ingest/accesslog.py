@@ -25,7 +25,7 @@ from consent_middleware.country import country_of
 from consent_middleware.lazy import UserError
 
 Format = Literal["combined", "nginx-json", "caddy-json"]
-PIECE_BYTES: Final = 24 * 1024 * 1024
+PIECE_BYTES: Final = 28 * 1024 * 1024
 AT_ONCE: Final = 2  # one piece is sorted and written while the next one is parsed
 GROWING_SECONDS: Final = 60.0
 STAGED: Final = (
@@ -189,6 +189,7 @@ def _import_piece(store: Store, path: str, number: int, task: _Task) -> dict[str
                 "salt_b": task.salt[1],
                 "wanted": wanted,
             },
+            max_threads=1,  # another piece has the other core; threads of one query copy the text once more
         )
         found = store.query(store.sql("rejected_lines"), {"staged": names.staged})
         enrich.explain_import(store, names, task.allowed, country_of, task.site)
@@ -204,6 +205,7 @@ def _import_piece(store: Store, path: str, number: int, task: _Task) -> dict[str
             },
             insert_deduplication_token=f"import:{task.identity}:{number}",
             **ONE_BLOCK,
+            max_threads=1,
         )
     finally:
         enrich.forget_import(store, names)

@@ -32,7 +32,7 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
 
 @lru_cache(1)
 def _parser() -> ua_parser.Parser:
-    return ua_parser.Parser(Resolver(ua_parser.load_builtins()))
+    return ua_parser.Parser(Resolver(ua_parser.load_lazy_builtins()))
 
 
 class _UserAgent(parsers.UserAgent):  # type: ignore[misc]  # the package has no types
