@@ -127,6 +127,14 @@ def test_no_private_address_passes_for_a_public_one(address: str) -> None:
     assert not guard.is_public(address)
 
 
+@pytest.mark.parametrize("host", ["localhost", "2130706433", "0x7f.1", "0177.0.0.1", "::1", "127.1"])
+def test_no_spelling_of_a_private_host_passes(host: str) -> None:
+    """The resolver reads them all as loopback, and what it says is what is judged and connected to."""
+    with pytest.raises(guard.AddressRefused, match="not a public address"):
+        guard.resolve(host, 443, allow_private=False)
+    assert all(not guard.is_public(address) for address in guard.resolve(host, 443, allow_private=True))
+
+
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])
 def test_public_addresses_pass(address: str) -> None:
     assert guard.is_public(address)
