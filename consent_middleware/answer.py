@@ -143,15 +143,15 @@ class Answer(msgspec.Struct):
             self._bytes += len(chunk)
         else:
             self._bytes += len(message.get("body", b""))
-        if last and self._is_page:
-            self._view()
+        if last and self._is_page and self._services is not None:
+            self._services.capture.page_view(self._scope, self._reading, self._status, self._bytes)
         return message
 
     def file(self, message: Message) -> Message:
         """A file that the server sends by itself: it passes unchanged, and its size is not seen here."""
         self.released, self._held = self._held, None
-        if self._is_page and not message.get("more_body", False):
-            self._view()
+        if self._is_page and self._services is not None and not message.get("more_body", False):
+            self._services.capture.page_view(self._scope, self._reading, self._status, self._bytes)
         return message
 
     def _start_page(self, message: Message, headers: Headers, has_cookies: bool) -> Message | None:
@@ -214,11 +214,6 @@ class Answer(msgspec.Struct):
                 kept.append(pair if cookie.value is value else (name, cookie.value))
                 passed = True
         return kept, passed
-
-    def _view(self) -> None:
-        """Write down that the page was seen."""
-        if self._services is not None:
-            self._services.capture.page_view(self._scope, self._reading, self._status, self._bytes)
 
 
 def without_length(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -59,6 +59,7 @@ class ConsentMiddleware:
         self._ledger_url = ledger_url
         self._opening = Opening(self._open, self.counts)
         self._documents = Documents(self.policy, self._failed)
+        self._changes_pages = self._documents.active
         self._gate = ResponseGate(self._reader.rules, self._documents, self._failed, self._report)
         prefix = self.policy.site.prefix
         self._own_paths = {prefix, "/.well-known/gpc.json"} | (
@@ -79,7 +80,7 @@ class ConsentMiddleware:
             services = await opening.ready()
         try:
             reading = self._reader.read(scope, services.revocations.ids if services else ())
-            page = self._documents.read(scope, reading) if self._documents.active else None
+            page = self._documents.read(scope, reading) if self._changes_pages else None
         except Exception:
             self._failed("a request could not be read")
             reading, page = self._reader.undecided(scope), None
