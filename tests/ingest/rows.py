@@ -11,8 +11,7 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.spool import Spool, SpoolLimits
 from consent_middleware.visit import Captured
 
-POLICY = PrivacyPolicy.parse(
-    """
+POLICY_TEXT = """
 revision = 3
 updated = 2026-11-20
 [controller]
@@ -27,7 +26,7 @@ id = "analytics"
 [capture]
 plausible = true
 """
-)
+POLICY = PrivacyPolicy.parse(POLICY_TEXT)
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 )

@@ -15,7 +15,7 @@ from analytics.ingest import loader
 from analytics.ingest.loader import load_pending
 from analytics.ingest.progress import Progress
 from analytics.store import Store, StoreUnavailable, open_store
-from tests.ingest.rows import POLICY, row, spool_rows
+from tests.ingest.rows import POLICY, POLICY_TEXT, row, spool_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,8 +31,16 @@ def start(program: str, *arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
+def start_service(data_dir: Path) -> subprocess.Popen[bytes]:
+    policy = data_dir / "privacy.toml"
+    policy.write_text(POLICY_TEXT)
+    command = [sys.executable, "-m", "analytics", "serve", "--policy", policy, "--data-dir", data_dir, "--port", "0"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
 def kill_at_random_moments(data_dir: Path, kills: int, seed: int) -> None:
-    """Two of three kills hit a loader, the others a worker; then everything that was acknowledged is counted."""
+    """One of three kills hits a worker, the others a loader, which is the whole service each eighth time; then
+    everything that was acknowledged is counted."""
     chance = random.Random(seed)
     acknowledged: set[int] = set()
     first = 0
@@ -54,7 +62,7 @@ def kill_at_random_moments(data_dir: Path, kills: int, seed: int) -> None:
             time.sleep(chance.uniform(0.0, 0.4))
             running.kill()
             running.wait()
-            running = start("loader_process", data_dir)
+            running = start_service(data_dir) if killed % 8 == 1 else start("loader_process", data_dir)
         killed += 1
     worker.kill()
     said = worker.communicate()[0]
