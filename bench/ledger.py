@@ -26,6 +26,7 @@ from rich.table import Table
 
 from bench._steady import Steady, ahead_of_others, milliseconds, steady
 from consent_middleware.decide import decide
+from consent_middleware.decision import resolve
 from consent_middleware.keys import public_keys
 from consent_middleware.ledger import ConsentRecord, open_ledger
 from consent_middleware.ledger.heads import seal
@@ -91,9 +92,7 @@ async def a_decision(services: Services) -> None:
 
 
 ANALYTICS = frozenset({"analytics"})
-UNDECIDED = msgspec.defstruct(
-    "Undecided", [("granted", frozenset), ("record_id", None), ("regime", str), ("signals", tuple)], frozen=True
-)(frozenset(), None, "opt-in", ())
+UNDECIDED = resolve(POLICY, None)
 
 
 async def flat_out(job: Callable[[], Awaitable[None]]) -> float:
