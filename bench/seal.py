@@ -42,6 +42,7 @@ id = "analytics"
 """
 WHOLE_DAY = "[anonymity.shares]\nday = 1.0\nweek = 0.0\nmonth = 0.0\n"
 ABSOLUTE = math.sqrt(2 / math.pi)  # mean of |N(0, 1)|
+DRAWS = 5
 TRUE_TOP = """
 SELECT path, count() AS n FROM events WHERE site = 'example.org' AND kind = 'view' AND bot = ''
 GROUP BY path ORDER BY n DESC, path LIMIT 50
@@ -86,54 +87,70 @@ def timed(store: Any, visitors: int) -> Table:
 
 
 def errors(store: Any, folder: Path) -> Table:
-    """Mean relative error of released numbers; what suppression hides instead."""
-    table = Table(title="Mean relative error of a sealed day (epsilon 1, delta 1e-6 for day, week and month together)")
+    """Mean relative error of released numbers over several draws; what suppression hides instead."""
+    table = Table(
+        title=f"Mean relative error of a sealed day, {DRAWS} draws (epsilon 1, delta 1e-6 for day, week, month)"
+    )
     table.add_column("visitors a day", justify="right")
     table.add_column("what")
-    for heading in ("default", "noise alone", "whole budget on days", "optimum, same share", "k = 10", "k = 20"):
+    for heading in ("default", "noise alone", "ratio", "whole budget on days", "noise / optimum", "k = 10", "k = 20"):
         table.add_column(heading, justify="right")
+    default, whole = PrivacyPolicy.parse(POLICY), PrivacyPolicy.parse(POLICY + WHOLE_DAY)
     for visitors in (1_000, 10_000, 100_000):
         store.command("TRUNCATE TABLE events")
-        fill(store, day=DAY.first, visitors=visitors)
-        default, whole = PrivacyPolicy.parse(POLICY), PrivacyPolicy.parse(POLICY + WHOLE_DAY)
-        readers = {}
-        for name, policy in (("default", default), ("whole", whole)):
-            where = folder / f"{name}-{visitors}"
-            seal(store, policy, SITE, DAY, where / "releases", now=NOW)
-            readers[name] = ReleasedReader(where / "releases")
+        views = fill(store, day=DAY.first, visitors=visitors)
         plan = plan_of(default, SITE, DAY)
-        ideal = bounds.promise(1.0, 1e-6).mu / curve.mu_for(1.0, 1e-6)
-        totals = _total_errors(readers, visitors)
-        sigma = next(m.sigma for m in plan.measurements if m.label == "total/visitors")
-        table.add_row(
-            f"{visitors:,}", "total visitors", f"{totals['default']:.2%}", f"{ABSOLUTE * sigma / visitors:.2%}",
-            f"{totals['whole']:.2%}", f"{ABSOLUTE * sigma * ideal / visitors:.2%}", "exact", "exact",
-        )  # fmt: skip
+        # The same shares of a budget by the exact curve, all of delta, no lattice.
+        optimum = f"{curve.mu_for(1.0, 1e-6) / bounds.promise(1.0, 1e-6).mu:.3f}"
+        readers = {
+            name: [_sealed(store, policy, folder / f"{name}-{visitors}-{draw}") for draw in range(DRAWS)]
+            for name, policy in (("default", default), ("whole", whole))
+        }
+        hidden = [_hidden(store, k) for k in (10, 20)]
+        for label, true in (("total/visitors", visitors), ("total/pageviews", views)):
+            alone = ABSOLUTE * next(m.sigma for m in plan.measurements if m.label == label) / true
+            found = {name: _total_error(of, label, true) for name, of in readers.items()}
+            table.add_row(
+                f"{visitors:,}" if label == "total/visitors" else "", label.replace("/", " "),
+                f"{found['default']:.2%}", f"{alone:.2%}", f"{found['default'] / alone:.2f}",
+                f"{found['whole']:.2%}", optimum, "exact", "exact",
+            )  # fmt: skip
         top = dict(store.query(TRUE_TOP))
         sigma = next(m.sigma for m in plan.measurements if m.label == "path/pageviews")
-        alone = ABSOLUTE * math.fsum(sigma / count for count in top.values()) / len(top)
+        # Over the paths that are shown, so that both numbers speak of the same ones.
+        error, alone, shown = _path_error(readers["default"], top, sigma)
+        other, _, other_shown = _path_error(readers["whole"], top, sigma)
         table.add_row(
-            "", "top 50 paths, page views", _path_error(readers["default"], top), f"{alone:.2%}",
-            _path_error(readers["whole"], top), f"{alone * ideal:.2%}", *(_hidden(store, k) for k in (10, 20)),
+            "", "top 50 paths, page views",
+            f"{error:.2%} ({shown:.0f} shown)" if shown else "none shown", f"{alone:.2%}" if shown else "",
+            f"{error / alone:.2f}" if shown else "", f"{other:.2%} ({other_shown:.0f} shown)", optimum, *hidden,
         )  # fmt: skip
     return table
 
 
-def _total_errors(readers: dict[str, ReleasedReader], visitors: int) -> dict[str, float]:
-    """What the interval says an average draw is off by; one draw alone says little."""
-    return {
-        name: ABSOLUTE * reader.cells(SITE, str(DAY), "total", "visitors")[0].sigma / visitors
-        for name, reader in readers.items()
-    }
+def _sealed(store: Any, policy: PrivacyPolicy, folder: Path) -> ReleasedReader:
+    seal(store, policy, SITE, DAY, folder / "releases", now=NOW)
+    return ReleasedReader(folder / "releases")
 
 
-def _path_error(reader: ReleasedReader, top: dict[str, int]) -> str:
-    found = {cell.key: cell.estimate for cell in reader.cells(SITE, str(DAY), "path", "pageviews")}
-    shown = [path for path in top if path in found]
-    if not shown:
-        return "none shown"
-    error = math.fsum(abs(found[path] - top[path]) / top[path] for path in shown) / len(shown)
-    return f"{error:.2%}" + (f" ({len(shown)} shown)" if len(shown) < len(top) else "")
+def _total_error(readers: list[ReleasedReader], label: str, true: int) -> float:
+    """Of visitors what the interval says an average draw is off by (a few draws say little); else the draws' mean."""
+    cells = [reader.cells(SITE, str(DAY), *label.split("/"))[0] for reader in readers]
+    if label == "total/visitors":
+        return ABSOLUTE * cells[0].sigma / true
+    return math.fsum(abs(cell.estimate - true) / true for cell in cells) / len(cells)
+
+
+def _path_error(readers: list[ReleasedReader], top: dict[str, int], sigma: float) -> tuple[float, float, float]:
+    """Mean relative error of the paths that are shown, what noise alone would give for the same, how many are shown."""
+    off, alone = [], []
+    for reader in readers:
+        for cell in reader.cells(SITE, str(DAY), "path", "pageviews"):
+            if cell.key in top:
+                off.append(abs(cell.estimate - top[cell.key]) / top[cell.key])
+                alone.append(ABSOLUTE * sigma / top[cell.key])
+    count = len(off) or 1
+    return math.fsum(off) / count, math.fsum(alone) / count, len(off) / len(readers)
 
 
 def _hidden(store: Any, k: int) -> str:

@@ -7,11 +7,12 @@ clipped contribution is an integer and the sum of its squares over all keys is a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import msgspec
 
 from analytics.anonymise import curve, domains
-from analytics.anonymise.cubes import MAX_KEYS, PERIODS, RETENTION_CLIP, Cube, Known, Thresholded
+from analytics.anonymise.cubes import MAX_KEYS, PERIODS, Cube, Known, Thresholded
 from analytics.anonymise.periods import Period
 
 SCALE = 16
@@ -19,14 +20,21 @@ SCALE = 16
 THRESHOLD_PART = 0.1
 # Discrete noise on a lattice of sixteenths differs from the continuous curve by less than this part of sigma.
 LATTICE_MARGIN = 1.0005
-KEPT, SEEN = "kept", "seen"
+# What clipping did, three numbers of each visitor: what it kept, what it took up to a first bound, and what it took
+# beyond that up to a second. The last is zero for nearly everybody: it has noise of its own, so that readers can leave
+# it out where it is below that.
+KEPT, LOST, BEYOND = "kept", "lost", "beyond"
+PARTS = (KEPT, LOST, BEYOND)
+# How the retention's budget is divided. A cube of one cell says itself what was kept.
+_RETENTION_PARTS = {KEPT: 0.1, LOST: 0.4, BEYOND: 0.5}
+_RETENTION_PARTS_OF_A_TOTAL = {LOST: 0.45, BEYOND: 0.55}
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One noisy vector: a metric of a cube, or how much of it clipping kept.
+    """One noisy vector: a metric of a cube, or one number about what clipping did to it.
 
     `kind` is `known` (every key of `keys` is released), `threshold` (unknown keys, released at tau + 1), `selected`
-    (the keys that the cube's threshold released), or `retention` (keys `kept` and `seen`).
+    (the keys that the cube's threshold released), or `retention` (`METRIC-kept`, `METRIC-lost`, `METRIC-beyond`).
     All of `l2`, `linf`, `scale` and `tau` are in sixteenths; `sigma` is in counts.
     """
 
@@ -130,14 +138,24 @@ def _measure(cube: Cube, period: Period, mu: float, delta: float) -> list[Measur
         linf = min(SCALE, math.isqrt(squared)) if metric == "visitors" else math.isqrt(squared)
         kind = "known" if known else "threshold" if number == 0 else "selected"
         measurements.append(_noise(cube, metric, kind, keys, squared, linf, mu * math.sqrt(part), delta))
-    if cube.retention:
-        squared = integer_bound(RETENTION_CLIP[PERIODS.index(period.kind)])
-        each = mu * math.sqrt(cube.retention / len(metrics))
-        measurements += [
-            _noise(cube, f"{metric}-retention", "retention", (KEPT, SEEN), squared, math.isqrt(squared), each, delta)
-            for metric, _ in metrics
-        ]
+    for metric, part, cap, share in _retention(cube, PERIODS.index(period.kind)):
+        each = mu * math.sqrt(cube.retention * share)
+        measurements.append(_noise(cube, f"{metric}-{part}", "retention", ("",), cap * cap, cap, each, delta))
     return measurements
+
+
+def _retention(cube: Cube, number: int) -> Iterator[tuple[str, str, int, float]]:
+    """Metric, part, bound of one visitor in sixteenths, and share of the retention's budget."""
+    parts = _RETENTION_PARTS if cube.columns else _RETENTION_PARTS_OF_A_TOTAL
+    # The noise of a sum of two is least when their budgets are in proportion to their bounds.
+    whole = math.fsum(losses[number][0] for losses in cube.losses.values())
+    for metric, losses in cube.losses.items() if cube.retention else ():
+        near, far = losses[number]
+        # Cauchy and Schwarz: at most MAX_KEYS numbers whose squares sum to the bound.
+        kept = math.isqrt(integer_bound(cube.clip[metric][number]) * MAX_KEYS)
+        caps = {KEPT: kept, LOST: math.floor(SCALE * near), BEYOND: math.floor(SCALE * far)}
+        for part, share in parts.items():
+            yield metric, part, caps[part], share * near / whole
 
 
 def _noise(

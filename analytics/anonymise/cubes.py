@@ -40,11 +40,16 @@ class Thresholded(msgspec.Struct, frozen=True):
     """Keys that only visitors' rows tell: released when their noisy number of visitors passes a stability threshold."""
 
 
+# For a day, a week and a month: (near, beyond).
+Losses = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
 class Cube(msgspec.Struct, frozen=True, kw_only=True):
     """`clip[metric]` is the L2 bound of one visitor over all keys, for a day, a week and a month.
 
     `share` is this cube's part of a period's budget, divided over `metrics` (metric -> part, summing to 1).
-    `retention` is the part of the cube's share that measures how much clipping took away (0: not measured).
+    `retention` is the part of the cube's share that measures how much clipping took from the metrics of `losses`
+    (0: not measured); `losses[metric]` bounds what one visitor adds to those measurements: near, and beyond it.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Cube(msgspec.Struct, frozen=True, kw_only=True):
     clip: Mapping[str, tuple[float, float, float]]
     share: float
     retention: float = 0.0
+    losses: Mapping[str, Losses] = msgspec.field(default_factory=dict)
     periods: tuple[str, ...] = PERIODS
 
 
@@ -94,8 +100,14 @@ DEFAULT_CLIPS: Mapping[str, tuple[float, float, float]] = {
     "bounces": VISITS,
 }
 PATH_VISITORS_CLIP = (16**0.5, 32**0.5, 64**0.5)
-PATH_VIEWS_CLIP = (10**0.5, 20**0.5, 40**0.5)
-RETENTION_CLIP = (60.0, 120.0, 240.0)
+PATH_VIEWS_CLIP = (16**0.5, 32**0.5, 64**0.5)
+# What clipping may take from one visitor and is still measured.
+PATH_LOSSES: Mapping[str, Losses] = {
+    "visitors": ((8.0, 30.0), (15.0, 60.0), (30.0, 120.0)),
+    "pageviews": ((15.0, 60.0), (30.0, 120.0), (60.0, 240.0)),
+}
+TOTAL_LOSSES: Mapping[str, Losses] = {"pageviews": ((60.0, 200.0), (120.0, 400.0), (240.0, 800.0))}
+RETENTION = 0.1
 
 
 def _single(name: str, share: float, **metrics: float) -> Cube:
@@ -129,15 +141,17 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
             name="total",
             columns=(),
             keys=Known(("",)),
-            metrics={"visitors": 0.50, "visits": 0.12, "pageviews": 0.22, "events": 0.08, "bounces": 0.08},
+            metrics={"visitors": 0.54, "visits": 0.12, "pageviews": 0.21, "events": 0.06, "bounces": 0.07},
             clip={
                 "visitors": ONE,
                 "visits": VISITS,
-                "pageviews": (30.0, 60.0, 120.0),
+                "pageviews": (40.0, 80.0, 160.0),
                 "events": (20.0, 40.0, 80.0),
                 "bounces": VISITS,
             },
             share=0.22,
+            retention=0.08,
+            losses=TOTAL_LOSSES,
         ),
         Cube(
             name="path",
@@ -146,7 +160,8 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
             metrics={"visitors": 0.42, "pageviews": 0.58},
             clip={"visitors": PATH_VISITORS_CLIP, "pageviews": PATH_VIEWS_CLIP},
             share=0.30,
-            retention=0.06,
+            retention=RETENTION,
+            losses=PATH_LOSSES,
         ),
         Cube(
             name="entry-page",
@@ -172,7 +187,14 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
             clip={"visitors": (1.5, 2.0, 2.5), "visits": VISITS, "bounces": VISITS},
             share=0.10,
         ),
-        _single("channel", 0.05, visitors=0.6, visits=0.4),
+        Cube(
+            name="channel",
+            columns=("channel",),
+            keys=Known(domains.CHANNELS),
+            metrics={"visitors": 0.6, "visits": 0.4},
+            clip={"visitors": (1.5, 2.0, 2.5), "visits": VISITS},
+            share=0.05,
+        ),
         Cube(
             name="campaign",
             columns=("campaign",),
@@ -191,7 +213,7 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
             columns=("weekday-hour",),
             keys=Known(domains.WEEKDAY_HOURS),
             metrics={"pageviews": 1.0},
-            clip={"pageviews": (8.0, 12.0, 20.0)},
+            clip={"pageviews": (12.0, 18.0, 30.0)},
             share=0.02,
         ),
         Cube(
@@ -260,6 +282,11 @@ def check(cubes: Iterable[Cube]) -> None:
                 raise CubeError(f'cube "{cube.name}": no bound (clip) for "{metric}"')
         if isinstance(cube.keys, Thresholded) and next(iter(cube.metrics)) != "visitors":
             raise CubeError(f'cube "{cube.name}": keys that nobody declared are chosen by "visitors", its first metric')
+        for metric in cube.losses:
+            if metric not in cube.metrics or not all(bound > 0 for pair in cube.losses[metric] for bound in pair):
+                raise CubeError(f'cube "{cube.name}": no bound (losses) for what clipping takes from "{metric}"')
+        if cube.retention and not cube.losses:
+            raise CubeError(f'cube "{cube.name}": retention without bounds (losses)')
         if sum(cube.metrics.values()) > 1 + 1e-9 or not 0 <= cube.retention < 1:
             raise CubeError(f'cube "{cube.name}": its metrics take more than the whole of its share')
         if not 0 < cube.share <= 1:
@@ -296,6 +323,9 @@ def _own(spec: CubeSpec, paths: tuple[str, ...]) -> Cube:
     if isinstance(keys, Thresholded):
         metrics = ("visitors", *(metric for metric in metrics if metric != "visitors"))
     clip = {m: (spec.clip,) * 3 if spec.clip else DEFAULT_CLIPS[m] for m in metrics}
+    # A visitor has few keys of visits and may have a hundred pages.
+    of_hits = any(DIMENSIONS[column].level == "hit" for column in spec.keys)
+    losses = {metric: PATH_LOSSES[metric] for metric in metrics if metric in PATH_LOSSES}
     return Cube(
         name=spec.name,
         columns=spec.keys,
@@ -303,6 +333,8 @@ def _own(spec: CubeSpec, paths: tuple[str, ...]) -> Cube:
         metrics={metric: 1 / len(metrics) for metric in metrics},
         clip=clip,
         share=spec.share or OWN_CUBE_SHARE,
+        retention=RETENTION if of_hits and losses else 0.0,
+        losses=losses if of_hits else {},
     )
 
 

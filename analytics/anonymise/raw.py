@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from analytics.anonymise import domains
-from analytics.anonymise.bounds import KEPT, SEEN, Measurement, Plan
+from analytics.anonymise.bounds import PARTS, Measurement, Plan
 from analytics.anonymise.cubes import DIMENSIONS, MAX_KEYS, METRICS, Cube, Known
 
 ROWS_IN_A_BUCKET = 1_500_000
 MAX_BUCKETS = 1000
 
 # The keys that `cube_retention.sql` adds; no word's hash is so small.
-_PARTS = {0: KEPT, 1: SEEN}
+_PARTS = dict(enumerate(PARTS))
 
 Sums = dict[str, dict[str, int]]
 
@@ -37,10 +37,11 @@ def _sql(name: str) -> str:
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
-def _statement(name: str, rows: str, metrics: Iterable[str]) -> str:
-    """A statement with the rows that it counts, and the lines of these metrics only."""
+def _statement(name: str, rows: str, metrics: Iterable[str], *, pair: bool) -> str:
+    """A statement with the rows that it counts, and the lines of these metrics, of one column or of two only."""
     text = _sql(name).replace("$contributions", _sql("contributions")).replace("$rows", _sql(f"rows_{rows}"))
     unwanted = tuple(f"-- metric {n}" for n, metric in enumerate(METRICS, 1) if metric not in metrics)
+    unwanted += ("-- single" if pair else "-- pair",)
     return "\n".join(line for line in text.splitlines() if not line.endswith(unwanted))
 
 
@@ -60,6 +61,11 @@ class RawPeriod:
             "from": plan.period.start.strftime("%Y-%m-%d %H:%M:%S.000"),
             "to": plan.period.end.strftime("%Y-%m-%d %H:%M:%S.000"),
         }
+        # In milliseconds: since 1970, and since the Monday before.
+        self._clock = {
+            "start": round(plan.period.start.timestamp() * 1000),
+            "monday": plan.period.first.weekday() * 86_400_000,
+        }
 
     def sums(self) -> Sums:
         """Label of each measurement of the plan -> key -> bounded sum in sixteenths."""
@@ -69,9 +75,7 @@ class RawPeriod:
             words = self._words()
             buckets = self._buckets()
             for bucket in range(buckets):
-                self._make("hits", {"buckets": buckets, "bucket": bucket, "hours": list(domains.WEEKDAY_HOURS)})
-                lengths = {"lengths": list(domains.VISIT_LENGTHS), "edges": list(domains.VISIT_LENGTH_EDGES)}
-                self._make("visits", lengths)
+                self.lay_out(buckets, bucket)
                 for cube in self._plan.cubes:
                     asked = [m for m in self._plan.measurements if m.cube == cube.name]
                     for label, key, amount in self._measured(cube, asked, words):
@@ -81,32 +85,43 @@ class RawPeriod:
                 self._drop(name)
         return totals
 
+    def lay_out(self, buckets: int = 1, bucket: int = 0) -> None:
+        """Make the tables of hits and visits of one bucket of visitors."""
+        hours = {"hours": list(domains.WEEKDAY_HOURS)}
+        self._make("hits", {"buckets": buckets, "bucket": bucket, **hours, **self._clock})
+        lengths = {"lengths": list(domains.VISIT_LENGTHS), "edges": list(domains.VISIT_LENGTH_EDGES)}
+        self._make("visits", lengths)
+
     def _measured(
         self, cube: Cube, asked: list[Measurement], words: Mapping[int, str]
     ) -> Iterable[tuple[str, str, int]]:
         rows, parameters = self._parameters(cube)
         parameters |= self._bounds(asked)
+        pair = len(cube.columns) == 2
         metrics = [metric for metric in METRICS if any(m.metric == metric for m in asked)]
-        retention = {m.metric.removesuffix("-retention") for m in asked if m.kind == "retention"}
-        names = {**words, **self._pairs(rows, parameters, words)} if len(cube.columns) == 2 else words
-        statement = _statement("cube_retention" if retention else "cube", rows, metrics)
+        labels = {m.label for m in asked}
+        names = {**words, **self._pairs(rows, parameters, words)} if pair else words
+        retained = any(m.kind == "retention" for m in asked)
+        statement = _statement("cube_retention" if retained else "cube", rows, metrics, pair=pair)
         for *amounts, key in self._store.query(statement, parameters):
             part = _PARTS.get(key)
             name = "" if part or not cube.columns else names[key]
             for metric, amount in zip(metrics, amounts, strict=True):
-                if not part:
-                    yield f"{cube.name}/{metric}", name, int(amount)
-                elif metric in retention:
-                    yield f"{cube.name}/{metric}-retention", part, int(amount)
+                label = f"{cube.name}/{metric}" + (f"-{part}" if part else "")
+                if label in labels:
+                    yield label, name, int(amount)
 
     @staticmethod
     def _bounds(asked: Iterable[Measurement]) -> dict[str, int]:
-        """The squared bounds of each metric and of its retention; 0 for what is not measured."""
-        squared = {m.metric: m.bound_squared for m in asked}
-        numbered = list(enumerate(METRICS, 1))
-        return {f"bound_{number}": squared.get(metric, 0) for number, metric in numbered} | {
-            f"retained_{number}": squared.get(f"{metric}-retention", 0) for number, metric in numbered
-        }
+        """The squared bounds of each metric, and the bounds of what it kept and lost; 0 for what is not measured."""
+        by_metric = {m.metric: m for m in asked}
+        found = {}
+        for number, metric in enumerate(METRICS, 1):
+            found[f"bound_{number}"] = by_metric[metric].bound_squared if metric in by_metric else 0
+            for part in PARTS:
+                measured = by_metric.get(f"{metric}-{part}")
+                found[f"{part}_{number}"] = measured.linf if measured else 0
+        return found
 
     def _parameters(self, cube: Cube) -> tuple[str, dict[str, Any]]:
         """Which rows the cube counts, and the parameters of its statement."""
@@ -114,13 +129,14 @@ class RawPeriod:
         levels = {dimension.level for dimension in dimensions} or {"visit"}
         of_visits = {"visits", "bounces"} & set(cube.metrics)
         rows = "visits" if levels == {"visit"} else "hits" if levels == {"hit"} and not of_visits else "joined"
+        rows = rows if dimensions else "total"
         parameters: dict[str, Any] = {**self._tables, "max_keys": MAX_KEYS, "salt": self._salt}
         for number, place in enumerate(("first", "second")):
             dimension = dimensions[number] if number < len(dimensions) else None
             # Of two columns each is mapped to its own domain first; a single one to the cube's list at once.
             known = dimension.known if dimension and len(dimensions) == 2 else ()
             parameters |= {
-                place: dimension.column if dimension else "nothing",
+                place: dimension.column if dimension else "visitor",
                 f"skip_{place}": int(dimension is not None and dimension.skip_empty),
                 f"known_{place}": [_stored(word) for word in known] or [""],
                 f"closed_{place}": int(bool(known)),
@@ -128,7 +144,6 @@ class RawPeriod:
         keys = cube.keys.keys if isinstance(cube.keys, Known) else ()
         halves = [key.partition(domains.SEPARATOR) if len(dimensions) == 2 else (key, "", "") for key in keys]
         return rows, parameters | {
-            "pair": int(len(dimensions) == 2),
             "known_left": [_stored(left) for left, _, _ in halves] or [""],
             "known_right": [_stored(right) for _, _, right in halves] or [""],
             "closed": int(bool(keys) and bool(dimensions)),
@@ -143,7 +158,7 @@ class RawPeriod:
         return {int(key): word or domains.NONE for key, word in found}
 
     def _pairs(self, rows: str, parameters: Mapping[str, Any], words: Mapping[int, str]) -> dict[int, str]:
-        found = self._store.query(_statement("pairs", rows, METRICS), dict(parameters))
+        found = self._store.query(_statement("pairs", rows, METRICS, pair=True), dict(parameters))
         pairs = {key: f"{words[left]}{domains.SEPARATOR}{words[right]}" for key, left, right, *_ in found}
         other = [key for key, word in words.items() if word == domains.OTHER]
         return pairs | dict.fromkeys(other, domains.OTHER)

@@ -24,22 +24,37 @@ class Noisy(msgspec.Struct, frozen=True):
 
 Table = Mapping[str, Noisy]
 
-# Below this many standard deviations of "seen", the retention ratio is noise and is not used.
+# Below this many standard deviations of what was counted, a ratio is noise and is not used.
 ENOUGH = 10.0
+# A number about what clipping took is used from here on, in standard deviations: for small sites it is mere noise, and
+# the one about the heaviest visitors, whose noise is large, must hardly ever be believed by mistake.
+TELLING, TELLING_BEYOND = 2.0, 3.0
+# Clipping takes more from one page than from another: the ratio of a whole cube misses that of a key by about 3 % of
+# what was taken (up to 2.7 % for made-up traffic); 5 % are part of every interval.
+UNEVEN = 0.05
 
 
-def retention(kept: Noisy, seen: Noisy) -> Noisy | None:
+def taken(lost: Noisy, beyond: Noisy) -> Noisy:
+    """How much clipping took from everybody: near its bound, and beyond where that is more than noise."""
+    if lost.value <= TELLING * lost.sigma:
+        return Noisy(0.0, 0.0)
+    return added([lost, beyond]) if beyond.value > TELLING_BEYOND * beyond.sigma else lost
+
+
+def retention(kept: Noisy, lost: Noisy) -> Noisy | None:
     """The part that clipping kept, at most 1 (delta method); None when it can't be told from its noise."""
-    if seen.value < ENOUGH * seen.sigma or kept.value <= 0:
+    seen = kept.value + lost.value
+    if kept.value <= 0 or seen < ENOUGH * math.sqrt(kept.variance + lost.variance):
         return None
-    ratio = min(kept.value / seen.value, 1.0)
-    return Noisy(ratio, (kept.variance + ratio**2 * seen.variance) / seen.value**2)
+    variance = (lost.value**2 * kept.variance + kept.value**2 * lost.variance) / seen**4
+    return Noisy(kept.value / seen, variance)
 
 
 def unclipped(cell: Noisy, kept: Noisy) -> Noisy:
     """The estimate before clipping: value / ratio, with the ratio's own uncertainty (delta method)."""
     value = cell.value / kept.value
-    return Noisy(value, cell.variance / kept.value**2 + value**2 * kept.variance / kept.value**2)
+    uneven = (UNEVEN * (1 - kept.value) * value) ** 2
+    return Noisy(value, (cell.variance + value**2 * kept.variance) / kept.value**2 + uneven)
 
 
 def weighted(estimates: Sequence[Noisy]) -> Noisy:
@@ -70,8 +85,23 @@ def part_of(parts: Sequence[Noisy], number: int, own: Noisy) -> Noisy:
 
 
 def summing_to(cells: Table, total: Noisy) -> dict[str, Noisy]:
-    """The cells of a cube whose parts make up `total`, corrected so that they add up to it."""
+    """The cells of a cube whose parts make up `total`, corrected so that they add up to it.
+
+    In proportion, which undoes the cube's own clipping as well; by equal variance where the parts are mostly noise.
+    """
     drawn = added(list(cells.values()))
+    if drawn.value < ENOUGH * drawn.sigma:
+        return _shifted_to(cells, drawn, total)
+    scale = total.value / drawn.value
+    result = {}
+    for key, cell in cells.items():
+        share = cell.value / drawn.value
+        variance = cell.variance * (1 - 2 * share) + share**2 * drawn.variance
+        result[key] = Noisy(cell.value * scale, max(scale**2 * variance, 0.0) + share**2 * total.variance)
+    return result
+
+
+def _shifted_to(cells: Table, drawn: Noisy, total: Noisy) -> dict[str, Noisy]:
     result = {}
     for key, cell in cells.items():
         share = cell.variance / drawn.variance

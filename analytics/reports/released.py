@@ -16,7 +16,7 @@ from analytics.reports import reconcile
 from analytics.reports.reconcile import Noisy
 
 Z95 = 1.959963984540054
-RETENTION = "-retention"
+PARTS = ("kept", "lost", "beyond")
 # Exactly additive over days. A visit over midnight is two visits of two days and one of the week; a visitor likewise.
 ADDITIVE = frozenset({"pageviews", "events"})
 # Each visit has exactly one of these, each page view an hour: the cells of such a cube make up the total.
@@ -87,11 +87,17 @@ class ReleasedReader:
         return {c.key: Noisy(c.value, c.sigma**2) for c in cells if c.cube == cube and c.metric == metric}
 
     def _unclipped(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
-        """The drawn cells with clipping undone, where the release has a retention cell for it."""
+        """The drawn cells with clipping undone, where the release measured what it took."""
         drawn = self._drawn(release, cube, metric)
-        measured = self._drawn(release, cube, metric + RETENTION)
-        kept = reconcile.retention(measured["kept"], measured["seen"]) if measured else None
-        return {key: reconcile.unclipped(cell, kept) for key, cell in drawn.items()} if kept else drawn
+        measured = {part: self._drawn(release, cube, f"{metric}-{part}").get("") for part in PARTS}
+        kept, lost, beyond = (measured[part] for part in PARTS)
+        if lost is None or beyond is None:
+            return drawn
+        took = reconcile.taken(lost, beyond)
+        if kept is None:  # one cell says itself what was kept
+            return {key: reconcile.added([cell, took]) for key, cell in drawn.items()}
+        ratio = reconcile.retention(kept, took)
+        return {key: reconcile.unclipped(cell, ratio) for key, cell in drawn.items()} if ratio else drawn
 
     def _combined(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
         """A week or month together with its days, a day together with its week, key by key where all have the key."""
@@ -126,22 +132,16 @@ class ReleasedReader:
         return found if has else None
 
     def _consistent(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
-        """Cubes that make up the total add up to it, and the total knows what they say."""
+        """Cubes that make up the total add up to it.
+
+        They do not correct the total: clipping took more from them than from it, so their sum is not an estimate of it.
+        """
         table = self._combined(release, cube, metric)
-        partitions = PARTITIONS.get(metric, ())
-        if cube != "total" and cube not in partitions:
+        if cube not in PARTITIONS.get(metric, ()):
             return table
-        there = self.cubes(release.site, str(release.period))
-        if metric not in there.get("total", ()):
+        if metric not in self.cubes(release.site, str(release.period)).get("total", ()):
             return table
-        total = self._combined(release, "total", metric)[""]
-        sums = [
-            reconcile.added(list(self._combined(release, name, metric).values()))
-            for name in partitions
-            if metric in there.get(name, ())
-        ]
-        agreed = reconcile.weighted([total, *sums])
-        return {"": agreed} if cube == "total" else reconcile.summing_to(table, agreed)
+        return reconcile.summing_to(table, self._combined(release, "total", metric)[""])
 
     def _read(self, path: Path, sha256: str) -> tuple[Cell, ...]:
         return tuple(sealed.read_checked(path.read_bytes(), sha256, path))

@@ -19,7 +19,7 @@ DESCRIPTIONS = {
     "period": "day, ISO week or month (UTC)",
     "cube": "what the cell is counted by",
     "key": "the value counted; empty for totals",
-    "metric": "visitors, visits, pageviews, events or bounces; -retention: what clipping kept and saw",
+    "metric": "visitors, visits, pageviews, events or bounces; -kept, -lost, -beyond: what clipping kept and took",
     "value": "the noisy number as it was drawn: it may be negative",
     "sigma": "standard deviation of its noise; value +- 1.96 sigma is a 95 % interval",
 }

@@ -7,3 +7,4 @@ SELECT DISTINCT
     arrayMap(word -> cityHash64(word), {known_first:Array(String)}) AS known_first,
     arrayMap(word -> cityHash64(word), {known_second:Array(String)}) AS known_second
 FROM ($rows)
+ARRAY JOIN one, two

@@ -1,3 +1,8 @@
 -- Keys that a hit has, where nobody asks for visits.
-SELECT visitor, {first:Identifier} AS one, {second:Identifier} AS two, pageviews, events, toUInt8(0) AS bounce
+SELECT
+    visitor,
+    pageviews AS n3, -- metric 3
+    events AS n4, -- metric 4
+    {second:Identifier} AS two, -- pair
+    {first:Identifier} AS one
 FROM {hits:Identifier}

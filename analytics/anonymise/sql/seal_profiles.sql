@@ -1,5 +1,5 @@
--- The distinct profiles of a period: the hash of each word, and the words themselves.
-CREATE TABLE {profiles:Identifier} ENGINE = Memory AS
+-- The distinct profiles of a period: the hash of each word, and the words themselves; to be looked up by `joinGet`.
+CREATE TABLE {profiles:Identifier} ENGINE = Join(ANY, LEFT, profile) AS
 SELECT
     profile, words,
     arrayMap(word -> cityHash64(word), words) AS hashes,
@@ -7,7 +7,8 @@ SELECT
     hashes[5] AS language, hashes[6] AS browser, hashes[7] AS os, hashes[8] AS device
 FROM (
     SELECT
-        cityHash64(source, channel, utm_campaign, country, language, browser, os, device) AS profile,
+        cityHash64(cityHash64(source), cityHash64(channel), cityHash64(utm_campaign), cityHash64(country),
+            cityHash64(language), cityHash64(browser), cityHash64(os), cityHash64(device)) AS profile,
         [toString(any(source)), toString(any(channel)), toString(any(utm_campaign)), toString(any(country)),
             lower(splitByChar('-', toString(any(language)))[1]), toString(any(browser)), toString(any(os)),
             toString(any(device))] AS words

@@ -1,13 +1,19 @@
 -- What the hashes stand for.
 SELECT DISTINCT cityHash64(word) AS id, word
 FROM (
-    SELECT DISTINCT arrayJoin([path, if(kind = 'event', name, '')]) AS word
+    SELECT DISTINCT toString(path) AS word
     FROM events
     WHERE site = {site:String}
         AND time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')}
         AND basis = 'consent' AND kind != 'count' AND bot = '' AND visitor != 0
     UNION ALL
-    SELECT arrayJoin(words) AS word
+    SELECT DISTINCT toString(name) AS word
+    FROM events
+    WHERE site = {site:String}
+        AND time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')}
+        AND basis = 'consent' AND kind = 'event' AND bot = '' AND visitor != 0
+    UNION ALL
+    SELECT DISTINCT arrayJoin(words) AS word
     FROM {profiles:Identifier}
     UNION ALL
     SELECT arrayJoin({words:Array(String)}) AS word
