@@ -138,14 +138,14 @@ def _measure(cube: Cube, period: Period, mu: float, delta: float) -> list[Measur
         linf = min(SCALE, math.isqrt(squared)) if metric == "visitors" else math.isqrt(squared)
         kind = "known" if known else "threshold" if number == 0 else "selected"
         measurements.append(_noise(cube, metric, kind, keys, squared, linf, mu * math.sqrt(part), delta))
-    for metric, part, cap, share in _retention(cube, PERIODS.index(period.kind)):
+    for name, cap, share in _retention(cube, PERIODS.index(period.kind)):
         each = mu * math.sqrt(cube.retention * share)
-        measurements.append(_noise(cube, f"{metric}-{part}", "retention", ("",), cap * cap, cap, each, delta))
+        measurements.append(_noise(cube, name, "retention", ("",), cap * cap, cap, each, delta))
     return measurements
 
 
-def _retention(cube: Cube, number: int) -> Iterator[tuple[str, str, int, float]]:
-    """Metric, part, bound of one visitor in sixteenths, and share of the retention's budget."""
+def _retention(cube: Cube, number: int) -> Iterator[tuple[str, int, float]]:
+    """Name of the measurement, bound of one visitor in sixteenths, and share of the retention's budget."""
     parts = _RETENTION_PARTS if cube.columns else _RETENTION_PARTS_OF_A_TOTAL
     # The noise of a sum of two is least when their budgets are in proportion to their bounds.
     whole = math.fsum(losses[number][0] for losses in cube.losses.values())
@@ -155,7 +155,7 @@ def _retention(cube: Cube, number: int) -> Iterator[tuple[str, str, int, float]]
         kept = math.isqrt(integer_bound(cube.clip[metric][number]) * MAX_KEYS)
         caps = {KEPT: kept, LOST: math.floor(SCALE * near), BEYOND: math.floor(SCALE * far)}
         for part, share in parts.items():
-            yield metric, part, caps[part], share * near / whole
+            yield f"{metric}-{part}", caps[part], share * near / whole
 
 
 def _noise(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,8 +62,28 @@ def is_plain(route: str) -> bool:
 
 
 def app_paths(app: Any) -> tuple[str, ...]:
-    """Plain paths of a Starlette-like app's routes, mounts included: to be written into `capture.routes`."""
+    """Plain paths of a Starlette-like app's routes, mounts and wrapping middleware included: for `capture.routes`."""
+    while not hasattr(app, "routes") and hasattr(app, "app"):
+        app = app.app
     return tuple(dict.fromkeys(_walk(getattr(app, "routes", ()), "")))
+
+
+def imported_paths(name: str) -> tuple[str, ...]:
+    """`app_paths` of `module:attribute`, as servers name an app. Raises ValueError."""
+    module, _, attribute = name.partition(":")
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        found = app_paths(getattr(importlib.import_module(module), attribute or "app"))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{name}: no such app ({error}); write module:attribute, from the folder of the site"
+        ) from None
+    finally:
+        sys.path.remove(folder)
+    if not found:
+        raise ValueError(f"{name}: no plain routes were found; write capture.routes by hand, or name a sitemap")
+    return found
 
 
 def _walk(routes: Iterable[Any], prefix: str) -> Iterable[str]:

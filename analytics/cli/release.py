@@ -16,6 +16,7 @@ from analytics.anonymise import bounds
 from analytics.anonymise import release as releasing
 from analytics.anonymise.cubes import CubeError
 from analytics.anonymise.mechanism import OverspendError
+from analytics.anonymise.paths import imported_paths
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import SealedRelease, SealError, releases
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
@@ -28,6 +29,7 @@ from consent_middleware.policy import PolicyError, PrivacyPolicy
 @click.option("--due", "all_due", is_flag=True, help="Every period that is ready and has no release yet.")
 @click.option("--dry-run", is_flag=True, help="Show spend, noise and the smallest trustworthy counts; read no rows.")
 @click.option("--late", is_flag=True, help="Count the rows of sealed periods that arrived after their seal.")
+@click.option("--routes", "app", metavar="MODULE:APP", help="Print the app's own paths, for capture.routes.")
 @click.option("--site", help="The site; by default the policy's first host.")
 @click.option(
     "--store", "store_url", envvar="ANALYTICS_STORE", help="A ClickHouse server instead of the embedded engine."
@@ -40,6 +42,7 @@ def release(
     all_due: bool,
     dry_run: bool,
     late: bool,
+    app: str | None,
     site: str | None,
     store_url: str | None,
     policy_path: Path,
@@ -47,6 +50,9 @@ def release(
     format_: str,
 ) -> None:
     try:
+        if app:
+            _show_routes(imported_paths(app), format_)
+            return
         policy = PrivacyPolicy.load(policy_path)
         wanted = [Period.parse(text) for text in periods]
         name = site or policy.site.site_id
@@ -62,6 +68,14 @@ def release(
         _seal(policy, name, wanted, all_due, store_url, data_dir, format_)
     except (PolicyError, CubeError, SealError, OverspendError, ValueError) as error:
         raise UserError(str(error)) from None
+
+
+def _show_routes(paths: tuple[str, ...], format_: str) -> None:
+    if format_ == "json":
+        click.echo(json.dumps({"routes": paths}))
+        return
+    lines = "".join(f"    {json.dumps(path, ensure_ascii=False)},\n" for path in paths)
+    click.echo(f"# privacy.toml: keys that are known beforehand need no threshold\n[capture]\nroutes = [\n{lines}]")
 
 
 def _seal(

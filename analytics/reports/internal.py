@@ -44,12 +44,16 @@ def suppress(
     primary = sum(hidden)
     remainder = max(total - sum(sizes), 0.0) if total is not None else 0.0
     lines: list[list[int]] = [list(range(len(rows)))]
+    rests: list[list[int]] = []
     for dimension in dimensions if len(dimensions) > 1 else ():
         by_value: dict[str, list[int]] = {}
         for number, row in enumerate(rows):
             by_value.setdefault(str(row.get(dimension)), []).append(number)
         lines += by_value.values()
-    while _widen(lines, sizes, hidden, remainder, minimum) or _break_ties(lines, sizes, hidden, remainder):
+        # The total of a line that is a small group itself is shown nowhere; that of all such lines follows.
+        rests.append([i for line in by_value.values() if sum(sizes[i] for i in line) < minimum for i in line])
+    sums = [line for line in lines if sum(sizes[i] for i in line) >= minimum] + [rest for rest in rests if rest]
+    while _widen(lines, sizes, hidden, remainder, minimum) or _break_ties(lines, sums, sizes, hidden, remainder):
         pass
     return Suppressed(tuple(hidden), primary, sum(hidden) - primary)
 
@@ -66,7 +70,13 @@ def _widen(
     return changed
 
 
-def _break_ties(lines: Sequence[Sequence[int]], sizes: Sequence[float], hidden: list[bool], remainder: float) -> bool:
+def _break_ties(
+    lines: Sequence[Sequence[int]],
+    sums: Sequence[Sequence[int]],
+    sizes: Sequence[float],
+    hidden: list[bool],
+    remainder: float,
+) -> bool:
     """Hide one more row beside a cell that several lines together decide."""
     unknown = [i for i, flag in enumerate(hidden) if flag]
     if not unknown or len(unknown) > _MOST_ELIMINATED:
@@ -75,11 +85,34 @@ def _break_ties(lines: Sequence[Sequence[int]], sizes: Sequence[float], hidden: 
     equations = [
         [i for i in line if hidden[i]] + (extra if position == 0 else []) for position, line in enumerate(lines)
     ]
-    for cell in determined(equations):
+    parts = [[i for i in line if hidden[i]] for line in sums]
+    known = [(part, sum(sizes[i] for i in part)) for part in parts if part]
+    for cell in [*determined(equations), *pinned(known)]:
         for line in lines:
             if cell in line and _hide_smallest(line, sizes, hidden):
                 return True
     return False
+
+
+def pinned(known: Sequence[tuple[Sequence[int], float]]) -> set[int]:
+    """The unknowns that can have one value only, since no group is empty: sums squeeze them between their neighbours.
+
+    `known` are sets of unknowns with their sums. Bounds are tightened line by line until nothing moves.
+    """
+    low = {unknown: 1.0 for members, _ in known for unknown in members}
+    high = {unknown: min(total for members, total in known if unknown in members) for unknown in low}
+    moved = True
+    while moved:
+        moved = False
+        for members, total in known:
+            least, most = sum(low[i] for i in members), sum(high[i] for i in members)
+            for i in members:
+                up, down = total - (least - low[i]), total - (most - high[i])
+                if up < high[i] or down > low[i]:
+                    moved = True
+                    least, most = least + max(low[i], down) - low[i], most + min(high[i], up) - high[i]
+                    low[i], high[i] = max(low[i], down), min(high[i], up)
+    return {i for i in low if low[i] >= high[i]}
 
 
 def determined(equations: Iterable[Sequence[int]]) -> set[int]:

@@ -35,10 +35,18 @@ UNEVEN = 0.05
 
 
 def taken(lost: Noisy, beyond: Noisy) -> Noisy:
-    """How much clipping took from everybody: near its bound, and beyond where that is more than noise."""
-    if lost.value <= TELLING * lost.sigma:
-        return Noisy(0.0, 0.0)
-    return added([lost, beyond]) if beyond.value > TELLING_BEYOND * beyond.sigma else lost
+    """How much clipping took from everybody: near its bound, and beyond where that is more than noise.
+
+    What is left out widens the interval by as much as it seems to be.
+    """
+    near = lost.value > TELLING * lost.sigma
+    far = near and beyond.value > TELLING_BEYOND * beyond.sigma
+    parts = [_used(lost, near), _used(beyond, far)]
+    return added(parts)
+
+
+def _used(part: Noisy, telling: bool) -> Noisy:
+    return part if telling else Noisy(0.0, max(part.value, 0.0) ** 2)
 
 
 def retention(kept: Noisy, lost: Noisy) -> Noisy | None:

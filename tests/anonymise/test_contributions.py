@@ -159,6 +159,42 @@ def test_adding_one_visitor_moves_each_cell_vector_by_at_most_its_bound(
         assert mu_squared <= 2 * plan.rho
 
 
+def heavy_sums(store: Any) -> tuple[bounds.Plan, dict[str, dict[str, int]]]:
+    """One visitor who reads one page 400 times: whatever a measurement holds is theirs."""
+    put(store, [hit(1, 36_000 + n) for n in range(400)])
+    plan = plan_of(all_cubes(), SITE, DAY)
+    return plan, raw.RawPeriod(store, plan).sums()
+
+
+def test_what_clipping_took_from_one_visitor_is_bounded_too(store: Any) -> None:
+    plan, sums = heavy_sums(store)
+    retained = {m.label: m for m in plan.measurements if m.kind == "retention"}
+    assert {"path/pageviews-kept", "path/visitors-lost", "total/pageviews-beyond"} <= set(retained)
+    assert sums["path/pageviews-lost"] == {"": retained["path/pageviews-lost"].linf}, "this visitor meets the bounds"
+    assert sums["path/pageviews-beyond"] == {"": retained["path/pageviews-beyond"].linf}
+    for label, m in retained.items():
+        assert sum(amount * amount for amount in sums[label].values()) <= m.bound_squared, label
+
+
+@pytest.mark.parametrize(
+    ("label", "declared", "planted"),
+    [
+        ("path/pageviews-lost", "least(lost_3, {lost_3:UInt64})", "lost_3"),
+        ("path/pageviews-beyond", "least(greatest(lost_3 - {lost_3:UInt64}, 0), {beyond_3:UInt64})", "lost_3"),
+        ("path/pageviews-kept", "least(arraySum(c3), {kept_3:UInt64})", "arraySum(v3) * 16"),
+    ],
+)
+def test_a_missing_bound_of_what_clipping_took_is_noticed(
+    store: Any, monkeypatch: pytest.MonkeyPatch, label: str, declared: str, planted: str
+) -> None:
+    honest = raw._sql
+    assert declared in honest("cube_retention")
+    monkeypatch.setattr(raw, "_sql", lambda name: honest(name).replace(declared, planted))
+    plan, sums = heavy_sums(store)
+    (m,) = [m for m in plan.measurements if m.label == label]
+    assert sum(amount * amount for amount in sums[label].values()) > m.bound_squared
+
+
 def test_buckets_of_visitors_give_the_same_sums(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda size=16: "5" * 2 * size)
     put(store, wild_rows(random.Random(3), 40))

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from analytics.anonymise.paths import known_paths
 from analytics.cli import analytics as command_line
 from analytics.store import open_store
 from consent_middleware.lazy import UserError
+from consent_middleware.policy import PrivacyPolicy
 from tests.anonymise.audit_tools import POLICY, hit, put
 
 
@@ -70,10 +72,26 @@ def test_a_day_is_sealed_once_verified_and_changed_files_are_found(tmp_path: Pat
     assert "SHA-256" in found.output
 
 
+def test_the_routes_of_the_site_become_known_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "routes_of_a_site.py").write_text(
+        "from starlette.applications import Starlette\nfrom starlette.routing import Route\n"
+        "async def page(request): ...\n"
+        "class Wrapped:\n"
+        "    app = Starlette(routes=[Route('/', page), Route('/about', page), Route('/n/{id}', page)])\n"
+        "app = Wrapped()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = analytics(tmp_path, "release", "--routes", "routes_of_a_site:app")
+    assert exit_code(done) == 0
+    text = PrivacyPolicy.parse(POLICY + done.output)
+    assert known_paths(text) == ("/", "/about")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["release"], "name a period"),
+        (["release", "--routes", "no_such_module:app"], "no such app"),
         (["release", "--period", "day:tomorrow"], "is not a period"),
         (["release", "--period", "day:2999-01-01"], "can be sealed from"),
         (["verify"], "no such folder"),

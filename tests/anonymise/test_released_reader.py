@@ -85,7 +85,11 @@ def test_clipping_is_undone_by_what_it_took_with_its_own_uncertainty(tmp_path: P
 
 def test_what_clipping_took_beyond_its_second_bound_is_left_out_where_it_is_noise(tmp_path: Path) -> None:
     publish(tmp_path, str(DAY), clipped(8000.0, 2000.0, 90.0))
-    assert ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")[0].value == 8000
+    (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
+    assert cell.value == 8000
+    publish(tmp_path, str(DAY), clipped(8000.0, 2000.0, -90.0))
+    (less,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
+    assert less.sigma < cell.sigma, "what is left out, if anything, widens the interval"
 
 
 def test_a_ratio_that_is_noise_is_not_used(tmp_path: Path) -> None:
@@ -94,7 +98,7 @@ def test_a_ratio_that_is_noise_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_total_gets_back_what_clipping_took(tmp_path: Path) -> None:
-    parts = {"lost": ("retention", 30.0, {"": 400.0}), "beyond": ("retention", 100.0, {"": 250.0})}
+    parts = {"lost": ("retention", 30.0, {"": 400.0}), "beyond": ("retention", 100.0, {"": -20.0})}
     publish(
         tmp_path,
         str(DAY),
@@ -210,10 +214,10 @@ def test_what_clipping_took_is_given_back_to_pages_hours_and_the_total(store: An
     assert error(as_drawn=False) < 3 * noise_alone
     found = {c.key: c for c in reader.cells(SITE, str(DAY), "path", "pageviews")}
     covered = sum(found[path].low <= count <= found[path].high for path, count in true.items())
-    assert covered > 0.8 * len(true)
+    assert covered > 0.6 * len(true)
     (total,) = reader.cells(SITE, str(DAY), "total", "pageviews")
     (drawn,) = reader.cells(SITE, str(DAY), "total", "pageviews", as_drawn=True)
     assert drawn.estimate < 0.97 * views
-    assert abs(total.estimate - views) < 4 * total.sigma + 0.01 * views
+    assert abs(total.estimate - views) < 4 * total.sigma
     hours = reader.cells(SITE, str(DAY), "weekday-hour", "pageviews")
     assert math.fsum(hour.estimate for hour in hours) == pytest.approx(total.estimate)

@@ -16,5 +16,7 @@ FROM (
     WHERE site = {site:String}
         AND time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')}
         AND basis = 'consent' AND kind != 'count' AND bot = '' AND visitor != 0
+        AND visitor NOT IN (SELECT visitor FROM restricted WHERE site = {site:String})
+        AND visitor NOT IN (SELECT visitor FROM objected WHERE site = {site:String})
     GROUP BY profile
 )
