@@ -19,6 +19,7 @@ from analytics.reports import expressions, imported, places, words
 from analytics.reports.daterange import Range, bucket_of, label, labels, previous, resolve
 from analytics.reports.errors import QueryError, QueryTimeout
 from analytics.reports.goals import Goal
+from analytics.reports.holdings import Cover
 from analytics.reports.internal import suppress
 from analytics.reports.planner import MAX_GROUPS, Plan, Statement, plan
 from analytics.reports.query import Matches, MatchesNot, Query, leaves, to_object
@@ -44,6 +45,7 @@ class Setting(msgspec.Struct, frozen=True):
     minimum_cell: int = 5
     earliest: dt.datetime | None = None
     whole_share: Callable[[str, Range], float | None] | None = None
+    cover: Callable[[Range], Cover | None] | None = None
 
 
 class Cell(msgspec.Struct):
@@ -130,7 +132,8 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Coun
     """Run the plan and put its parts together."""
     _check_goals(query, setting.goals)
     wider = imported.widened(query)
-    plan_ = plan(wider, range_, setting.goals)
+    cover = setting.cover(range_) if setting.cover else None
+    plan_ = plan(wider, range_, setting.goals, cover)
     cells = _joined(engine, plan_, wider)
     skipped = None
     if query.include.imports:

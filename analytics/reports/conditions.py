@@ -129,11 +129,11 @@ class Builder(msgspec.Struct, frozen=True):
         if leaf.dimension == "event:goal":
             return self.row_field(self._goal_filter(leaf), row)
         if leaf.dimension.startswith("event:") and not (leaf.dimension == "event:page" and self.page_is_entry):
-            return self.row_field(_compare(leaf, self.row_value(leaf.dimension), self.parameters), row)
+            return self.row_field(compare(leaf, self.row_value(leaf.dimension), self.parameters), row)
         of_visit = expressions.column(leaf.dimension).of_visit or self.page_is_entry
         if self.shape == "visits" or of_visit:
-            return _compare(leaf, self.visit_value(leaf.dimension), self.parameters)
-        return self.row_field(_compare(leaf, self.row_value(leaf.dimension), self.parameters), row)
+            return compare(leaf, self.visit_value(leaf.dimension), self.parameters)
+        return self.row_field(compare(leaf, self.row_value(leaf.dimension), self.parameters), row)
 
     def _goal_filter(self, leaf: Leaf) -> str:
         conditions = [self.reached(goal) for goal in self.goals if _goal_matches(leaf, goal.name)]
@@ -193,7 +193,7 @@ def _case_sensitive(leaf: Leaf) -> bool:
     return leaf.modifiers.case_sensitive if isinstance(leaf, Is | IsNot | Contains | ContainsNot) else True
 
 
-def _compare(leaf: Leaf, value: str, parameters: Parameters) -> str:
+def compare(leaf: Leaf, value: str, parameters: Parameters) -> str:
     """`value` is SQL of the closed table; the clauses become one parameter."""
     if leaf.dimension == "visit:country_name":
         codes = parameters.add(places.codes_for(leaf), "Array(String)")

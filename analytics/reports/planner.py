@@ -12,22 +12,24 @@ from string import Template
 
 import msgspec
 
-from analytics.reports import expressions, words
+from analytics.reports import cellplan, expressions, words
 from analytics.reports.conditions import Builder, Fields, Parameters, Shape, needs_visits
 from analytics.reports.daterange import Range, bucket_of
 from analytics.reports.goals import Goal
+from analytics.reports.holdings import Cover
 from analytics.reports.query import Filter, Query, leaves
 
 MAX_GROUPS = 100_000
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """One SELECT: `dimensions` columns, then `metrics`, then visitors, rows without a key."""
+    """One SELECT: `dimensions` columns, then `metrics`, then visitors, rows without a key; over rows or over cells."""
 
     sql: str
     parameters: dict[str, object]
     dimensions: tuple[str, ...]
     metrics: tuple[str, ...]
+    of_cells: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -48,24 +50,25 @@ def scope_parameters(site: str, range_: Range) -> dict[str, object]:
     return {"site": site, "from": range_.start, "to": range_.end}
 
 
-def plan(query: Query, range_: Range, goals: tuple[Goal, ...] = ()) -> Plan:
+def plan(query: Query, range_: Range, goals: tuple[Goal, ...] = (), cover: Cover | None = None) -> Plan:
+    """The statements of a query; each one reads cells where `cover` has them and they tell the same."""
     rows, visits = _split(query)
     parts = []
     if rows:
-        parts.append(_statement(query, range_, goals, rows, "rows"))
+        parts.append(_statement(query, range_, goals, rows, "rows", cover))
     if visits:
-        parts.append(_statement(query, range_, goals, visits, "visits"))
+        parts.append(_statement(query, range_, goals, visits, "visits", cover))
     page = tuple(metric for metric in query.metrics if metric in words.PAGE_METRICS)
     if page:
         parts.append(_page_statement(query, range_, goals, page))
     whole = groups = None
     if "percentage" in query.metrics:
-        whole = _statement(_without(query, keep=()), range_, goals, ("visitors",), "rows")
+        whole = _statement(_without(query, keep=()), range_, goals, ("visitors",), "rows", cover)
     if "conversion_rate" in query.metrics:
-        whole = _statement(_without(query, keep=(), goal=False), range_, goals, ("visitors",), "rows")
+        whole = _statement(_without(query, keep=(), goal=False), range_, goals, ("visitors",), "rows", cover)
     if "group_conversion_rate" in query.metrics:
         kept = tuple(d for d in query.dimensions if d != "event:goal")
-        groups = _statement(_without(query, keep=kept, goal=False), range_, goals, ("visitors",), "rows")
+        groups = _statement(_without(query, keep=kept, goal=False), range_, goals, ("visitors",), "rows", cover)
     return Plan(tuple(parts), whole, groups)
 
 
@@ -100,13 +103,17 @@ def _names_goal(filter_: Filter) -> bool:
 
 
 def _statement(
-    query: Query, range_: Range, goals: tuple[Goal, ...], metrics: tuple[str, ...], over: Shape
+    query: Query, range_: Range, goals: tuple[Goal, ...], metrics: tuple[str, ...], over: Shape, cover: Cover | None
 ) -> Statement:
     shape = over
     if over == "rows" and (
         needs_visits(query.filters) or any(_of_visit(d) for d in query.dimensions) or "visits" in metrics
     ):
         shape = "attributed"
+    if cover is not None and (asked := cellplan.question(query, range_, metrics, over, shape)) is not None:
+        found = cellplan.statement(query, range_, asked, cover, MAX_GROUPS + 1)
+        if found is not None:
+            return Statement(*found, query.dimensions, metrics, of_cells=True)
     page_is_entry = over == "visits" and "event:page" in query.dimensions
     builder = Builder(Parameters(), Fields(), shape, goals, page_is_entry)
     dimensions = [_dimension(builder, d, range_) for d in query.dimensions]

@@ -17,9 +17,11 @@ from typing import Any
 import msgspec
 
 from analytics.reports import answer as answers
-from analytics.reports import lanes, paths
-from analytics.reports.daterange import Range, resolve
+from analytics.reports import holdings, lanes, paths
+from analytics.reports.daterange import Range, previous, resolve
 from analytics.reports.errors import QueryError, UnknownSite
+from analytics.reports.holdings import Cover
+from analytics.reports.kept import Kept
 from analytics.reports.planner import scope_parameters, sql_text
 from analytics.reports.query import Query, parse_object
 from analytics.reports.released import ReleasedReader
@@ -69,10 +71,14 @@ class Reporting:
         minimum_cell: int | None = None,
         zone: str = "UTC",
         now: Callable[[], dt.datetime] | None = None,
+        raw_rows: int = holdings.RAW_ROWS,
     ) -> None:
+        """`raw_rows`: ranges with fewer rows are never answered from cells."""
         self.pool, self.data_dir, self.policy, self.zone = pool, data_dir, policy, zone
         self.minimum_cell = minimum_cell or (policy.anonymity.minimum_cell if policy else 5)
         self.now = now or (lambda: dt.datetime.now(dt.UTC))
+        self.raw_rows = raw_rows
+        self.kept = Kept()
         self.saved = Saved(data_dir)
         self.released = ReleasedReader(data_dir / "releases")
         self._shares: dict[tuple[str, Range], tuple[float, float | None]] = {}
@@ -116,7 +122,27 @@ class Reporting:
         if query.lane == "released":
             return lanes.answer(self.released, self.saved.resolve(query), self.now())
         setting = self.setting(query.site_id, whole=query.date_range == "all")
-        return answers.answer(self.pool, self.saved.resolve(query), setting, self.now())
+        query, now = self.saved.resolve(query), self.now()
+        range_ = resolve(query.date_range, now=now, zone=self.zone, earliest=setting.earliest)
+
+        if not holdings.whole_days(range_):
+            return answers.answer(self.pool, query, setting, now)
+        ranges = (range_, *([previous(range_, query.include.compare)] if query.include.compare else []))
+        raw = holdings.read_raw(self.pool)
+        covers = {each: self._cover(raw, query.site_id, each) for each in ranges}
+        setting = msgspec.structs.replace(setting, cover=covers.get)
+        key = (query, ranges, setting.goals, setting.minimum_cell, *(covers[each] or raw.fingerprint for each in ranges))
+        return self.kept.get(key, lambda: answers.answer(self.pool, query, setting, now))
+
+    def cover(self, site: str, range_: Range) -> Cover | None:
+        """The cells that answer for a range, if there are any that are up to date."""
+        return self._cover(holdings.read_raw(self.pool), site, range_)
+
+    def _cover(self, raw: holdings.Raw, site: str, range_: Range) -> Cover | None:
+        if raw.total < self.raw_rows:
+            return None
+        builds = holdings.read_builds(self.pool, site, range_.zone)
+        return holdings.cover(raw, builds, range_, self.now(), self.raw_rows)
 
     def explore(self, what: str, site: str, asked: dict[str, Any]) -> Any:
         """A funnel, a journey or the cohorts of a site. Raises QueryError, UnknownSite."""
@@ -145,6 +171,11 @@ class Reporting:
         if time.monotonic() - at < SHARE_SECONDS and at:
             return share
         sql = f"SELECT count(), countIf(visitor = 0) FROM events WHERE {sql_text('scope')}"
+        if (cover := self.cover(site, range_)) is not None:
+            sql = (
+                "SELECT sum(held), sum(unkeyed) FROM cells WHERE kind = 'rows' AND cube = 'total' "
+                f"AND build IN ({', '.join(map(str, cover.whole)) or 0})"
+            )
         parameters = {name: answers.parameter(value) for name, value in scope_parameters(site, range_).items()}
         held, unkeyed = self.pool.query(sql, parameters)[0]
         share = round(unkeyed / held, 4) if held else None

@@ -1,0 +1,283 @@
+"""Counts the cells of a busy site: day by day, midnight by midnight, week by week, beside the loader and slower than it.
+
+A build is written under a number of its own and becomes visible by its line in `cell_builds`; the one before it stays for
+a minute, for those who are reading it. What went in - the look of the raw rows - is noted before anything is read, so
+that rows which arrive meanwhile make the build out of date instead of wrong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from string import Template
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from analytics.reports import cellplan, expressions
+from analytics.reports.conditions import Builder, Fields, Parameters
+from analytics.reports.holdings import (
+    RAW_ROWS,
+    SETTLED,
+    Build,
+    Raw,
+    day_span,
+    midnight_span,
+    read_builds,
+    read_raw,
+    week_state,
+)
+from analytics.reports.planner import sql_text
+from analytics.store import Store
+
+GAP = dt.timedelta(minutes=30)
+SLICE_ROWS = 300_000  # a slice of visitors is sorted into visits in memory
+PATIENCE = 20.0  # seconds between two builds of one day
+READERS = dt.timedelta(seconds=60)  # longer than a query may take
+LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
+Now = Callable[[], dt.datetime]
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A day, or the midnight before it, whose cells are to be counted; how the raw rows look now."""
+
+    level: str
+    day: dt.date
+    state: str
+    edges: str
+
+
+def busy_sites(store: Store, least: int = RAW_ROWS) -> list[str]:
+    """Sites with so many rows that cells are worth their while."""
+    if read_raw(store).total < least:
+        return []
+    sql = "SELECT site FROM events GROUP BY site HAVING count() >= {least:UInt64} ORDER BY count() DESC"
+    return [str(row[0]) for row in store.query(sql, {"least": least})]
+
+
+def count_cells(store: Store, site: str, zone: str, now: Now, seconds: float = 10.0) -> list[Due]:
+    """Count what is out of date, the newest first, for about `seconds`; what was counted."""
+    started = time.monotonic()
+    raw, builds = read_raw(store), read_builds(store, site, zone)
+    done: list[Due] = []
+    for due in overdue(store, site, zone, raw, builds, now()):
+        if done and time.monotonic() - started > seconds:
+            return done
+        _count(store, site, zone, due, now)
+        done.append(due)
+    builds = read_builds(store, site, zone)
+    _count_weeks(store, site, zone, builds, now)
+    _forget(store, site, zone, raw, now())
+    return done
+
+
+def overdue(
+    store: Store, site: str, zone: str, raw: Raw, builds: dict[tuple[str, dt.date], Build], now: dt.datetime
+) -> list[Due]:
+    """Days and midnights whose builds do not say what the raw rows say; today first."""
+    today = now.astimezone(ZoneInfo(zone)).date()
+    days = list(_days(raw, zone, today))
+    edges = _edges(store, site, zone, sorted({*days, *(day + dt.timedelta(days=1) for day in days)}))
+    found = []
+    for day in sorted(days, reverse=True):
+        after = edges[day + dt.timedelta(days=1)]
+        for level, span in (("day", day_span(day, zone)), ("midnight", midnight_span(day, zone))):
+            due = Due(level, day, raw.state(*span), f"{edges[day]},{after}")
+            if due.state and not _counted(builds.get((level, day)), due, span[1], now):
+                found.append(due)
+    return found
+
+
+def _counted(build: Build | None, due: Due, end: dt.datetime, now: dt.datetime) -> bool:
+    if build is None:
+        return False
+    if (now - build.built).total_seconds() < PATIENCE:
+        return True
+    settled = build.built >= end + SETTLED or now < end
+    return settled and (build.state, build.edges) == (due.state, due.edges)
+
+
+def _days(raw: Raw, zone: str, today: dt.date) -> Iterator[dt.date]:
+    """Every day on the site's clock that the partitions touch, up to today."""
+    firsts = [_first_day(name) for name in raw.partitions]
+    day = min(firsts, default=today) - dt.timedelta(days=1)
+    while day <= today:
+        if raw.of(*midnight_span(day, zone)):
+            yield day
+        day += dt.timedelta(days=1)
+
+
+def _first_day(partition: str) -> dt.date:
+    """Of a partition of a day, or of a month of imported rows."""
+    return dt.datetime.strptime(partition if len(partition) == 8 else f"{partition}01", "%Y%m%d").date()
+
+
+def _edges(store: Store, site: str, zone: str, days: list[dt.date]) -> dict[dt.date, int]:
+    """How many rows lie within half an hour of the midnight that begins each day: they decide which visits cross it."""
+    middles = {day: day_span(day, zone)[0] for day in days}
+    values: dict[str, Any] = {"site": site}
+    if not middles:
+        return {}
+    columns = []
+    for number, middle in enumerate(middles.values()):
+        values[f"a{number}"], values[f"z{number}"] = _instant(middle - GAP), _instant(middle + GAP)
+        inside = f"time >= {{a{number}:DateTime64(3, 'UTC')}} AND time < {{z{number}:DateTime64(3, 'UTC')}}"
+        columns.append(f"SELECT {number} AS n, count() FROM events WHERE site = {{site:String}} AND {inside}")
+    counts = {int(n): int(count) for n, count in store.query("\nUNION ALL\n".join(columns), values)}
+    return {day: counts.get(number, 0) for number, day in enumerate(middles)}
+
+
+def _count(store: Store, site: str, zone: str, due: Due, now: Now) -> None:
+    number = _build_number()
+    start, end = day_span(due.day, zone) if due.level == "day" else midnight_span(due.day, zone)
+    span = {"site": site, "from": _instant(start - GAP), "to": _instant(end + GAP)}
+    ((following, held),) = store.query(
+        "SELECT if(count() = 0, 0, max(number) + 1), "
+        "(SELECT count() FROM events WHERE site = {site:String} AND time >= {from:DateTime64(3, 'UTC')} "
+        "AND time < {to:DateTime64(3, 'UTC')}) FROM numbers WHERE site = {site:String}",
+        span,
+    )
+    store.command(sql_text("number_visitors"), {**span, "next": int(following)}, **(LIMITS | {"max_threads": 1}))
+    long = 0
+    if due.level == "day":
+        slices = max(1, -(-int(held) // SLICE_ROWS))
+        _count_day(store, site, zone, due.day, number, slices)
+    else:
+        long = _count_midnight(store, site, zone, due.day, number)
+    _note(store, (site, zone, due.level, due.day, number, due.state, due.edges, long, now()))
+
+
+def _count_day(store: Store, site: str, zone: str, day: dt.date, build: int, slices: int) -> None:
+    start, end = day_span(day, zone)
+    given = {"site": site, "from": _instant(start), "to": _instant(end), "build": build, "day": day.isoformat()}
+    cubes = [(name, f"toString({expressions.COLUMNS[name].sql})") for name in cellplan.ROW_CUBES]
+    text = Template(sql_text("cells_rows")).substitute(
+        cubes=_cubes(cubes), scope=sql_text("scope").strip(), numbers=sql_text("visitor_numbers").strip()
+    )
+    store.command(text, given, **LIMITS)
+    given |= {"from": _instant(start - GAP), "to": _instant(end + GAP), "first": _instant(start), "past": _instant(end)}
+    given |= {"cut": _instant(start), "slices": slices}
+    # A visit that no midnight touches; a row without a key is one by itself.
+    fits = "visit[1].1 >= {first:DateTime64(3, 'UTC')} AND visit[-1].1 < {past:DateTime64(3, 'UTC')}"
+    pieces = f"if({fits}, [('inside', {{day:Date}}, visit)], [])"
+    for number in range(slices):
+        scope = f"{sql_text('scope').strip()}\n  AND visitor % {{slices:UInt32}} = {{slice:UInt32}}"
+        _count_visits(store, {**given, "slice": number}, scope, pieces, loose=number == 0)
+
+
+def _count_midnight(store: Store, site: str, zone: str, day: dt.date, build: int) -> int:
+    """The visits that lie across a midnight, whole and in two; how many reach over another one as well."""
+    start, end = midnight_span(day, zone)
+    cut = day_span(day, zone)[0]
+    given: dict[str, Any] = {"site": site, "from": _instant(start - GAP), "to": _instant(end + GAP), "build": build}
+    given |= {"cut": _instant(cut), "early": _instant(cut - GAP), "late": _instant(cut + GAP)}
+    given |= {"day": day.isoformat(), "eve": (day - dt.timedelta(days=1)).isoformat()}
+    given |= {"first": _instant(start), "past": _instant(end)}
+    near = "SELECT visitor FROM events WHERE site = {site:String} AND visitor != 0 AND kind != 'count'"
+    span = "AND time >= {%s:DateTime64(3, 'UTC')} AND time < {%s:DateTime64(3, 'UTC')}"
+    scope = (
+        f"{sql_text('scope').strip()}\n  AND visitor IN ({near} {span % ('early', 'cut')})"
+        f"\n  AND visitor IN ({near} {span % ('cut', 'late')})"
+    )
+    crosses = "notEmpty(before) AND notEmpty(after)"
+    whole, head, tail = "('over', {eve:Date}, visit)", "('head', {eve:Date}, before)", "('tail', {day:Date}, after)"
+    pieces = f"if({crosses}, [{whole}, {head}, {tail}], [])"
+    _count_visits(store, given, scope, pieces, loose=False)
+    visits = Template(sql_text("visits_with_rows")).substitute(row=Fields().tuple_sql, scope=scope)
+    outside = "rows[1].1 < {first:DateTime64(3, 'UTC')} OR rows[-1].1 >= {past:DateTime64(3, 'UTC')}"
+    across = "rows[1].1 < {cut:DateTime64(3, 'UTC')} AND rows[-1].1 >= {cut:DateTime64(3, 'UTC')}"
+    return int(store.query(f"SELECT count() FROM ({visits}) WHERE {across} AND ({outside})", given, **LIMITS)[0][0])
+
+
+def _count_visits(store: Store, given: dict[str, Any], scope: str, pieces: str, *, loose: bool) -> None:
+    builder = Builder(Parameters(), Fields(), "visits")
+    cubes = [(name, f"toString({builder.visit_value(name)})") for name in cellplan.VISIT_CUBES]
+    row = builder.fields.tuple_sql
+    visits = Template(sql_text("visits_with_rows")).substitute(row=row, scope=scope)
+    if loose:
+        alone = Template(sql_text("rows_without_key")).substitute(row=row, scope=sql_text("scope").strip())
+        visits = f"{visits}\nUNION ALL\n{alone}"
+    text = Template(sql_text("cells_visits")).substitute(
+        cubes=_cubes(cubes), pieces=pieces, visits=visits, numbers=sql_text("visitor_numbers").strip()
+    )
+    store.command(text, given, **LIMITS)
+
+
+def _cubes(cubes: list[tuple[str, str]]) -> str:
+    """The keys of one row or visit, as an array of (cube, key)."""
+    return ", ".join(["[('total', '')", *(f"('{name}', {sql})" for name, sql in cubes)]) + "]"
+
+
+def _count_weeks(store: Store, site: str, zone: str, builds: dict[tuple[str, dt.date], Build], now: Now) -> None:
+    days = {day: build.number for (level, day), build in builds.items() if level == "day"}
+    for monday in sorted({day - dt.timedelta(days=day.weekday()) for day in days}):
+        span = [monday + dt.timedelta(days=n) for n in range(7)]
+        if not all(day in days for day in span):
+            continue
+        state, held = week_state(days, monday), builds.get(("week", monday))
+        newest = max(builds["day", day].built for day in span)
+        if (held and held.state == state) or now() - newest < 2 * READERS:
+            continue
+        number = _build_number()
+        given = {"build": number, "day": monday.isoformat(), "builds": [days[day] for day in span]}
+        store.command(sql_text("cells_week"), given, **LIMITS)
+        _note(store, (site, zone, "week", monday, number, state, "", 0, now()))
+
+
+def _note(store: Store, line: tuple[Any, ...]) -> None:
+    site, zone, level, day, build, state, edges, long, built = line
+    store.command(
+        "INSERT INTO cell_builds VALUES ({site:String}, {zone:String}, {level:String}, {day:Date}, {build:UInt64}, "
+        "{state:String}, {edges:String}, {long:UInt64}, {built:DateTime64(3, 'UTC')})",
+        {
+            "site": site,
+            "zone": zone,
+            "level": level,
+            "day": day.isoformat(),
+            "build": build,
+            "state": state,
+            "edges": edges,
+            "long": long,
+            "built": _instant(built),
+        },
+    )
+
+
+def _forget(store: Store, site: str, zone: str, raw: Raw, now: dt.datetime) -> None:
+    """Take away builds that a newer one replaced a while ago, and those of days that are past their retention."""
+    newest = read_builds(store, site, zone)
+    keep = {
+        build.number
+        for (level, day), build in newest.items()
+        if raw.of(*(midnight_span(day, zone) if level == "midnight" else day_span(day, zone)))
+    }
+    rows = store.query(
+        "SELECT build, built FROM cell_builds WHERE site = {site:String} AND zone = {zone:String}",
+        {"site": site, "zone": zone},
+    )
+    limit = (now - READERS).replace(tzinfo=None)
+    gone = [int(build) for build, built in rows if int(build) not in keep and built.replace(tzinfo=None) < limit]
+    if not gone:
+        return
+    for build in gone:
+        store.command(f"ALTER TABLE cells DROP PARTITION {build}")
+    store.command(
+        "ALTER TABLE cell_builds DELETE WHERE build IN {builds:Array(UInt64)}", {"builds": gone}, mutations_sync=2
+    )
+
+
+_last = 0
+
+
+def _build_number() -> int:
+    """Rising, and never the same twice in this process, which is the only one that builds."""
+    global _last
+    _last = max(_last + 1, time.time_ns() // 1000)
+    return _last
+
+
+def _instant(value: dt.datetime) -> str:
+    value = value.astimezone(dt.UTC)
+    return value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}"
