@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -45,6 +46,7 @@ class Job(msgspec.Struct, frozen=True):
 JOBS = (
     Job("load spooled segments", 2, jobs.load),
     Job("answer visitors' requests", 1, jobs.answer_requests),
+    Job("count the cells of busy sites", 15, jobs.count_cells),
     Job("seal finished periods", 3600, jobs.seal),
     Job("send reports that are due", 600, jobs.send_letters),
     Job("remove what is past its time", 6 * 3600, jobs.retain),
@@ -96,6 +98,8 @@ class Service:
         self.meters = Meters()
         self.ready = False
         self._tasks: list[asyncio.Task[None]] = []
+        # A thread for each job: they never stand in a queue behind the questions of analysts.
+        self._workers = ThreadPoolExecutor(len(JOBS), thread_name_prefix="job")
         self._tmp = private_tmp(data_dir)
         try:
             self.store = open_store(None, data_dir)
@@ -139,7 +143,8 @@ class Service:
         """Run a job for ever; a failure is logged and counted, and waited out. A running one is never cut off."""
         pause = job.every
         while True:
-            running = asyncio.ensure_future(asyncio.to_thread(job.function, self.workplace))
+            loop = asyncio.get_running_loop()
+            running = asyncio.ensure_future(loop.run_in_executor(self._workers, job.function, self.workplace))
             started = time.monotonic()
             try:
                 await asyncio.shield(running)
@@ -158,6 +163,7 @@ class Service:
             await asyncio.sleep(pause)
 
     def close(self) -> None:
+        self._workers.shutdown()
         self.reporting.close()
         self.store.close()
         shutil.rmtree(self._tmp, ignore_errors=True)

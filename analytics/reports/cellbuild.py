@@ -1,8 +1,8 @@
-"""Counts the cells of a busy site: day by day, midnight by midnight, week by week, beside the loader and slower than it.
+"""Counts the cells of a busy site: day by day, midnight by midnight, week by week, beside the loader.
 
-A build is written under a number of its own and becomes visible by its line in `cell_builds`; the one before it stays for
-a minute, for those who are reading it. What went in - the look of the raw rows - is noted before anything is read, so
-that rows which arrive meanwhile make the build out of date instead of wrong.
+A build is written under a number of its own and becomes visible by its line in `cell_builds`; the one before it stays
+for a minute, for those who are reading it. What went in - the look of the raw rows - is noted before anything is read,
+so that rows which arrive meanwhile make the build out of date instead of wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from analytics.store import Store
 
 GAP = dt.timedelta(minutes=30)
 SLICE_ROWS = 300_000  # a slice of visitors is sorted into visits in memory
-PATIENCE = 20.0  # seconds between two builds of one day
+PATIENCE = 60.0  # seconds between two builds of one day
 READERS = dt.timedelta(seconds=60)  # longer than a query may take
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
 Now = Callable[[], dt.datetime]
@@ -266,6 +266,13 @@ def _forget(store: Store, site: str, zone: str, raw: Raw, now: dt.datetime) -> N
     store.command(
         "ALTER TABLE cell_builds DELETE WHERE build IN {builds:Array(UInt64)}", {"builds": gone}, mutations_sync=2
     )
+
+
+def forget_numbers(store: Store) -> None:
+    """Take away the numbers of visitors of whom no row is left."""
+    without = "visitor NOT IN (SELECT visitor FROM events)"
+    if store.query(f"SELECT count() FROM numbers WHERE {without}")[0][0]:
+        store.command(f"ALTER TABLE numbers {store.on_cluster} DELETE WHERE {without}", mutations_sync=2)
 
 
 _last = 0

@@ -6,7 +6,6 @@ time, and filters on that dimension only. Pure: what comes in is which builds th
 
 from __future__ import annotations
 
-
 import msgspec
 
 from analytics.reports import expressions, words
@@ -165,5 +164,3 @@ def _condition(filters: tuple[Filter, ...], parameters: Parameters) -> str:
                 return compare(leaf, "key", parameters)
 
     return " AND ".join(map(one, filters)) if filters else "1"
-
-

@@ -1,4 +1,4 @@
-"""Answers that are kept while what they were counted from has not changed; one question asked twenty times is counted once."""
+"""Answers that are kept while what they were counted from has not changed; asked twenty times, counted once."""
 
 from __future__ import annotations
 

@@ -131,7 +131,13 @@ class Reporting:
         raw = holdings.read_raw(self.pool)
         covers = {each: self._cover(raw, query.site_id, each) for each in ranges}
         setting = msgspec.structs.replace(setting, cover=covers.get)
-        key = (query, ranges, setting.goals, setting.minimum_cell, *(covers[each] or raw.fingerprint for each in ranges))
+        key = (
+            query,
+            ranges,
+            setting.goals,
+            setting.minimum_cell,
+            *(covers[each] or raw.fingerprint for each in ranges),
+        )
         return self.kept.get(key, lambda: answers.answer(self.pool, query, setting, now))
 
     def cover(self, site: str, range_: Range) -> Cover | None:
