@@ -18,6 +18,7 @@ from analytics.reports.planner import plan
 from analytics.reports.query import parse_object
 from analytics.reports.reporting import Pool, Reporting
 from analytics.store import Store
+from analytics.subject import erase
 from tests.reports.conftest import Row, insert, row
 
 SITE = "site.example"
@@ -204,6 +205,23 @@ def test_a_switched_visitor_is_out_of_the_cells_too(twice: Twice, store: Store, 
     twice.count(now=LATER)
     assert of_cells(twice.reporting(0), metrics=["visitors"]) == [True]
     twice.agree("UTC")
+
+
+def test_an_erased_visitor_leaves_cells_and_numbers(twice: Twice, store: Store, tmp_path: Path) -> None:
+    twice.fill(across_midnight())
+    erase(store, tmp_path, [1])
+    assert store.query("SELECT visitor FROM numbers") == [(2,)]
+    assert of_cells(twice.reporting(0), metrics=["visitors"]) == [False]
+    twice.count(now=LATER)
+    assert of_cells(twice.reporting(0), metrics=["visitors"]) == [True]
+    twice.agree("UTC")
+
+
+def test_a_visitor_without_rows_loses_the_number(twice: Twice, store: Store) -> None:
+    twice.fill(across_midnight())
+    store.command("ALTER TABLE events DELETE WHERE visitor = 2", mutations_sync=2)
+    cellbuild.forget_numbers(store)
+    assert store.query("SELECT visitor FROM numbers") == [(1,)]
 
 
 def test_a_visit_across_two_midnights_leaves_visits_to_the_rows(twice: Twice) -> None:

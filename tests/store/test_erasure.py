@@ -29,10 +29,12 @@ def places(data_dir: Path, visitor: int) -> list[str]:
     needles = [str(visitor).encode(), struct.pack("<Q", visitor), struct.pack(">Q", visitor)]
     found = []
     for path in data_dir.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            if any(needle in content for needle in needles):
-                found.append(str(path.relative_to(data_dir)))
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except FileNotFoundError:  # the engine takes old parts away while we look
+            continue
+        if any(needle in content for needle in needles):
+            found.append(str(path.relative_to(data_dir)))
     return found
 
 
