@@ -91,6 +91,7 @@ def retain(at: Workplace) -> int:
     except ProviderError as error:
         log.warning("the site's own tables keep their rows: %s", error)
     gone = retention.enforce(retention.Place(at.store, at.data_dir, at.policy, dt.datetime.now(dt.UTC)))
+    cellbuild.forget_numbers(at.store)
     for what, count in gone.items():
         if count:
             log.info("%s: %d past their time", what, count)

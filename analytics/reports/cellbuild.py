@@ -34,7 +34,7 @@ from analytics.store import Store
 
 GAP = dt.timedelta(minutes=30)
 SLICE_ROWS = 300_000  # a slice of visitors is sorted into visits in memory
-PATIENCE = 60.0  # seconds between two builds of one day
+PATIENCE = 120.0  # seconds between two builds of one day
 READERS = dt.timedelta(seconds=60)  # longer than a query may take
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
 Now = Callable[[], dt.datetime]

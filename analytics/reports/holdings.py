@@ -16,7 +16,7 @@ import msgspec
 
 from analytics.reports.daterange import Range, midnight
 
-LAG_SECONDS = 180.0
+LAG_SECONDS = 300.0
 # Below this many rows in a range the raw rows answer as fast, and are always up to date.
 RAW_ROWS = 2_000_000
 # A day is settled when no visit of it can go on any more: half an hour after its end, and a while for the loader.

@@ -125,8 +125,8 @@ class Reporting:
         query, now = self.saved.resolve(query), self.now()
         range_ = resolve(query.date_range, now=now, zone=self.zone, earliest=setting.earliest)
 
-        if not holdings.whole_days(range_):
-            return answers.answer(self.pool, query, setting, now)
+        if query.include.imports or not holdings.whole_days(range_):
+            return answers.answer(self.pool, query, setting, now)  # imported totals leave no mark on the raw rows
         ranges = (range_, *([previous(range_, query.include.compare)] if query.include.compare else []))
         raw = holdings.read_raw(self.pool)
         covers = {each: self._cover(raw, query.site_id, each) for each in ranges}

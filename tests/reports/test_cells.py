@@ -24,7 +24,7 @@ from tests.reports.conftest import Row, insert, row
 SITE = "site.example"
 START = dt.datetime(2026, 11, 9, 22, 0, tzinfo=dt.UTC)
 BUILT = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
-LATER = BUILT + dt.timedelta(minutes=10)  # long after any build: what is out of date is not excused any more
+LATER = BUILT + dt.timedelta(minutes=15)  # long after any build: what is out of date is not excused any more
 
 
 @st.composite
