@@ -19,7 +19,6 @@ import msgspec
 from analytics.reports import cellplan, expressions
 from analytics.reports.conditions import Builder, Fields, Parameters
 from analytics.reports.holdings import (
-    RAW_ROWS,
     SETTLED,
     Build,
     Raw,
@@ -47,14 +46,6 @@ class Due(msgspec.Struct, frozen=True):
     day: dt.date
     state: str
     edges: str
-
-
-def busy_sites(store: Store, least: int = RAW_ROWS) -> list[str]:
-    """Sites with so many rows that cells are worth their while."""
-    if read_raw(store).total < least:
-        return []
-    sql = "SELECT site FROM events GROUP BY site HAVING count() >= {least:UInt64} ORDER BY count() DESC"
-    return [str(row[0]) for row in store.query(sql, {"least": least})]
 
 
 def count_cells(store: Store, site: str, zone: str, now: Now, seconds: float = 10.0) -> list[Due]:

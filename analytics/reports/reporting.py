@@ -31,6 +31,7 @@ from consent_middleware.policy import PrivacyPolicy
 
 SHARE_SECONDS = 60.0
 SITES_SECONDS = 5.0
+SITES_SHARE = 300.0  # how many times as long as it took the count of rows by site is believed
 
 
 class Pool:
@@ -83,20 +84,25 @@ class Reporting:
         self.released = ReleasedReader(data_dir / "releases")
         self._shares: dict[tuple[str, Range], tuple[float, float | None]] = {}
         self._lock = threading.Lock()
-        self._sites: tuple[float, list[str]] = (0.0, [])
+        self._counting = threading.Lock()
+        self._sites: tuple[float, float, dict[str, int]] = (0.0, 0.0, {})
 
     def sites(self) -> list[str]:
-        """Sites with data, the busiest first, and the policy's own; at most a few seconds old."""
-        at, known = self._sites
-        if not known or time.monotonic() - at > SITES_SECONDS:
-            known = self._held_sites()
-            self._sites = (time.monotonic(), known)
-        return known
-
-    def _held_sites(self) -> list[str]:
-        rows = self.pool.query("SELECT site, count() AS held FROM events GROUP BY site ORDER BY held DESC, site")
+        """Sites with data, the busiest first, and the policy's own."""
         own = [self.policy.site.site_id] if self.policy else []
-        return list(dict.fromkeys([*(row[0] for row in rows), *own]))
+        return list(dict.fromkeys([*self.rows_by_site(), *own]))
+
+    def rows_by_site(self, *, anew: bool = False) -> dict[str, int]:
+        """Rows of each site, the most first. Counting them reads every row, so it is done the more rarely the longer
+        it takes: a few seconds old on a small store, minutes on a large one."""
+        with self._counting:
+            at, took, known = self._sites
+            if not known or anew or time.monotonic() - at > max(SITES_SECONDS, SITES_SHARE * took):
+                started = time.monotonic()
+                sql = "SELECT site, count() AS held FROM events GROUP BY site ORDER BY held DESC, site"
+                known = {str(site): int(held) for site, held in self.pool.query(sql)}
+                self._sites = (time.monotonic(), time.monotonic() - started, known)
+            return known
 
     def span(self, site: str) -> tuple[dt.datetime, dt.datetime] | None:
         """First and last instant with a row of this site."""
@@ -106,7 +112,7 @@ class Reporting:
 
     def setting(self, site: str, *, whole: bool = True) -> answers.Setting:
         """`whole`: the question is about all there is, so look where that begins. Raises UnknownSite."""
-        if site not in self.sites() and site not in self._held_sites():
+        if site not in self.sites() and site not in self.rows_by_site(anew=True):
             raise UnknownSite(site)
         span = self.span(site) if whole else None
         return answers.Setting(
