@@ -51,9 +51,9 @@ def _used(part: Noisy, telling: bool) -> Noisy:
 
 def retention(kept: Noisy, lost: Noisy) -> Noisy | None:
     """The part that clipping kept, at most 1 (delta method); None when it can't be told from its noise."""
-    seen = kept.value + lost.value
-    if kept.value <= 0 or seen < ENOUGH * math.sqrt(kept.variance + lost.variance):
+    if kept.value < ENOUGH * kept.sigma:
         return None
+    seen = kept.value + lost.value
     variance = (lost.value**2 * kept.variance + kept.value**2 * lost.variance) / seen**4
     return Noisy(kept.value / seen, variance)
 

@@ -92,6 +92,15 @@ def test_what_clipping_took_beyond_its_second_bound_is_left_out_where_it_is_nois
     assert less.sigma < cell.sigma, "what is left out, if anything, widens the interval"
 
 
+def test_what_is_left_out_widens_the_interval_and_leaves_the_ratio_in_use(tmp_path: Path) -> None:
+    measured = clipped(8000.0, 2000.0, 1400.0)
+    measured["path", "pageviews-beyond"] = ("retention", 500.0, {"": 1400.0})
+    publish(tmp_path, str(DAY), measured)
+    (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
+    assert cell.value == 8000, "6400 divided by 0.8"
+    assert cell.low < 7000 < 9000 < cell.high
+
+
 def test_a_ratio_that_is_noise_is_not_used(tmp_path: Path) -> None:
     publish(tmp_path, str(DAY), clipped(100.0, 150.0, -900.0, sigma=60.0))
     assert ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")[0].value == 80
