@@ -17,7 +17,7 @@ from analytics.anonymise.sealed import SealError
 from analytics.ingest.checkpoint import destroy_old_salts
 from analytics.ingest.loader import load_pending
 from analytics.reports import cellbuild, letters
-from analytics.reports.holdings import RAW_ROWS
+from analytics.reports.dashboard.warming import warm
 from analytics.reports.querylog import QueryLog
 from analytics.reports.reporting import Reporting
 from analytics.store import Store, open_store
@@ -50,11 +50,12 @@ def count_cells(at: Workplace) -> list[str]:
     if at.reporting is None or at.store.cluster:
         return []
     done = []
-    busy = [site for site, held in at.reporting.rows_by_site().items() if held >= RAW_ROWS]
+    busy = [site for site, held in at.reporting.rows_by_site().items() if held >= at.reporting.raw_rows]
     for site in busy:
         with open_store(None, at.data_dir, migrate=False) as store:
             counted = cellbuild.count_cells(store, site, at.reporting.zone, lambda: dt.datetime.now(dt.UTC))
         done += [f"{site} {due.level} {due.day}" for due in counted]
+        warm(at.reporting, site)
     return done
 
 

@@ -21,6 +21,9 @@ class Kept:
         self._size = 0
         self._running: dict[Hashable, Future[Answer]] = {}
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def get(self, key: Hashable, count: Callable[[], Answer]) -> Answer:
         """The kept answer, or that of whoever is counting it now, or a new one. What `count` raises is passed on."""
         with self._lock:

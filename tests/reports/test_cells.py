@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics.reports import cellbuild, holdings
+from analytics.reports import reporting as reporting_module
+from analytics.reports.dashboard.warming import warm
 from analytics.reports.daterange import of_days, resolve
 from analytics.reports.kept import Kept
 from analytics.reports.planner import plan
@@ -311,3 +313,20 @@ def test_a_kept_answer_is_not_given_when_the_rows_or_the_goals_have_changed(
     assert held.ask(query)["results"][0]["metrics"] == [2]
     store.command(f"INSERT INTO restricted (visitor, site) VALUES (1, '{SITE}')")
     assert held.ask(query)["results"][0]["metrics"] == [1]
+
+
+def test_the_overview_of_a_busy_site_is_counted_before_anybody_looks(
+    twice: Twice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice.fill(across_midnight())
+    held = twice.reporting(0, now=dt.datetime(2026, 11, 20, 12, 15, tzinfo=dt.UTC))
+    warm(held, SITE)
+    counted = len(held.kept)
+    assert counted >= 6
+
+    def not_again(*asked: object) -> None:
+        raise AssertionError(f"counted again: {asked[1]}")
+
+    monkeypatch.setattr(reporting_module.answers, "answer", not_again)
+    warm(held, SITE)
+    assert len(held.kept) == counted
