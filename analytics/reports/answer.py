@@ -28,7 +28,8 @@ Key = tuple[Any, ...]
 Value = int | float | dict[str, Any] | None
 
 OF_ROWS = frozenset({"pageviews", "events"})
-LIMITS = {"max_execution_time": 30, "max_memory_usage": 500_000_000}
+# A large grouping goes to the disk (the private TMPDIR) early: four at once have to fit into the memory of the service.
+LIMITS = {"max_execution_time": 30, "max_memory_usage": 500_000_000, "max_bytes_before_external_group_by": 80_000_000}
 
 
 class Engine(Protocol):
