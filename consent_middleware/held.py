@@ -24,10 +24,11 @@ class Place(Enum):
 
 
 class Held:
-    """`tag` waits; `closing` ends its wrapper."""
+    """`tag` waits; `closing` ends its wrapper, with `outer` elements of SVG and MathML open around it."""
 
-    def __init__(self, tag: str, namespace: str, closing: bytes) -> None:
+    def __init__(self, tag: str, namespace: str, closing: bytes, outer: int) -> None:
         self.tag = tag
+        self.outer = outer
         self.closing = closing
         self._namespace = namespace
         self._open = [tag]

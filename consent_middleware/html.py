@@ -38,6 +38,8 @@ _BREAK_OUT = b"<span></span>"
 _OUTSIDE = re.compile(rb"\b(?:src|data-purpose)\b", re.IGNORECASE)
 # Without any of these in it, no attribute of a tag can name another host or a purpose.
 _ABROAD = re.compile(rb"/[\t\n\r]*/|[\\:&]|data-purpose", re.IGNORECASE)
+# Text to browsers with scripts; to those without, the end of the wrapper that it stands in.
+_TEMPLATE_END = re.compile(rb"</template", re.IGNORECASE)
 # In these, ASCII bytes do not mean ASCII characters everywhere.
 _UNREADABLE = re.compile(r"utf-?_?(?:16|32|7)|ucs-?2|unicode$|iso-?_?2022|csiso2022|hz|ebcdic|cp(?:037|500|1140)")
 
@@ -124,9 +126,10 @@ class HtmlGate:
             elif piece.kind == "end":
                 cut = self._end(piece, cut, out)
             elif piece.kind == "noscript":
-                if not self._held:
-                    out += (markup.raw[cut : piece.start], self._for_no_script(markup.raw[piece.start : piece.end]))
-                    cut = piece.end
+                content = markup.raw[piece.start : piece.end]
+                clean = _TEMPLATE_END.sub(b"</template-", content) if self._held else self._for_no_script(content)
+                out += (markup.raw[cut : piece.start], clean)
+                cut = piece.end
             else:
                 self._is_document = True
         if last:
@@ -193,6 +196,7 @@ class HtmlGate:
                 return self._replace(piece, cut, out, b"")
             if place is Place.INSIDE:
                 return cut
+            self._markup.cut(self._held.outer)
             cut = self._release(piece.start, cut, out)
         if piece.namespace != "html":
             return cut
@@ -226,7 +230,7 @@ class HtmlGate:
         if (piece.tag in VOID and piece.namespace == "html") or (piece.self_closing and piece.namespace != "html"):
             out += (raw[piece.start : piece.end], closing)
             return piece.end
-        self._held = Held(piece.tag, piece.namespace, closing)
+        self._held = Held(piece.tag, piece.namespace, closing, self._markup.outer)
         self._markup.watch_all = True
         return piece.start
 

@@ -143,6 +143,15 @@ class Markup:
         return before if before != "html" else str(token.tag)
 
     @property
+    def outer(self) -> int:
+        """How many elements of SVG and MathML stand open around the last start tag's; for `cut`."""
+        return self._foreign.outer
+
+    def cut(self, outer: int) -> None:
+        """What was opened since then has ended, whatever the tags say: a wrapper around it was closed."""
+        self._foreign.cut(outer)
+
+    @property
     def in_foreign(self) -> bool:
         return self._foreign.namespace != "html"
 

@@ -75,6 +75,12 @@ ANY_PAGE = given(PAGES, st.lists(st.integers(0, 300), max_size=3))
         "<math><script src=//tube.example/a.js><head><video poster=//tube.example/v>",
         "<svg><annotation-xml encoding=text/html><img src=//tube.example/p>",
         "<div><svg></div><iframe src=https://www.tube.example/1>",
+        "<use xlink:href=//tube.example/u /><noscript></template><video poster=//tube.example/v>",
+        "<object data=//tube.example><noscript></TEMPLATE\t><img src=//tube.example/p></noscript></object>",
+        "<use xlink:href=//tube.example/u /><math></a><video poster=//tube.example/v>",
+        "<svg><form><desc></form><script href=//tube.example/a.js />",
+        "<svg><g><desc><b></b></g><image href=//tube.example/i>",
+        "<svg><desc><p>a<p>b</p></svg><img src=//tube.example/p>",
     ],
 )
 def test_what_generated_pages_once_found_stays_found(page: str) -> None:
