@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,12 +25,17 @@ from consent_middleware.policy import PolicyError, PrivacyPolicy
 )
 @click.option("--timezone", "zone", default="UTC", show_default=True, help="The clock that days are read on.")
 @click.option("--public-released", "public", is_flag=True, help="Show the released lane to everybody, without a token.")
+@click.option("--logs", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How logs look.")
 @policy_option
 @data_dir_option
-def serve(host: str, port: int, zone: str, public: bool, policy_path: Path, data_dir: Path) -> None:
+def serve(host: str, port: int, zone: str, public: bool, logs: str, policy_path: Path, data_dir: Path) -> None:
     from analytics.reports.daterange import zone_of
     from analytics.reports.errors import QueryError
 
+    if logs == "json":
+        from analytics.logs import to_json
+
+        to_json()
     policy = policy_or_none(policy_path)
     try:
         zone_of(zone)
@@ -107,7 +113,10 @@ def _run(listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, 
             announce()
 
     try:
-        config = uvicorn.Config(service.app(), log_level="warning", server_header=False, timeout_graceful_shutdown=10)
+        looks = None if logging.getLogger().handlers else uvicorn.config.LOGGING_CONFIG
+        config = uvicorn.Config(
+            service.app(), log_level="warning", log_config=looks, server_header=False, timeout_graceful_shutdown=10
+        )
         Server(config).run(sockets=[listener])
     finally:
         contact.unlink(missing_ok=True)

@@ -45,3 +45,15 @@ def test_every_make_target_that_a_document_names_exists() -> None:
     for path in DOCUMENTS:
         named = set(re.findall(r"(?:`|^    )make ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, path.name
+
+
+def test_every_claim_of_the_readme_has_a_command_that_runs_something() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("## What it does")[2].partition("\n![")[0]
+    rows = [line.strip("| ").rsplit(" | ", 1) for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 10
+    known = {name for path in (ROOT / "tests").rglob("test_*.py") for name in functions_of(path)}
+    for claim, shown in rows:
+        names = re.findall(r"`(test_\w+)`", shown)
+        assert names or "make " in shown or "](" in shown, claim
+        assert [name for name in names if not any(found.startswith(name) for found in known)] == [], claim
