@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import os
 import re
 import struct
 import zipfile
@@ -50,12 +51,14 @@ def answered(site: Any, right: str, subject: str, *more: str) -> str:
 def holding(site: Any, needle: bytes) -> list[str]:
     """The files of the data folder that hold some bytes; the third party's own are not among them."""
     found = []
-    for path in Path(site.data_dir).rglob("*"):
-        try:
-            if path.is_file() and needle in path.read_bytes():
-                found.append(str(path.relative_to(site.data_dir)))
-        except FileNotFoundError:
-            continue
+    # os.walk passes over a folder that the engine takes away meanwhile, where rglob fails.
+    for folder, _, names in os.walk(site.data_dir):
+        for path in (Path(folder) / name for name in names):
+            try:
+                if needle in path.read_bytes():
+                    found.append(str(path.relative_to(site.data_dir)))
+            except FileNotFoundError:
+                continue
     return found
 
 

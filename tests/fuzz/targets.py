@@ -13,7 +13,7 @@ from analytics.reports.errors import QueryError
 from consent_middleware import events_api, hints, set_cookie, visit
 from consent_middleware.country import TrustedProxies, truncate
 from consent_middleware.events_api import BadEvent
-from consent_middleware.gate import CookieRules, cookie_pairs, filter_request_cookies, filter_set_cookie
+from consent_middleware.gate import CookieRules, cookie_pairs, filter_set_cookie
 from consent_middleware.html import HtmlGate
 from consent_middleware.pages.choice_request import BadChoice, parse_form
 from consent_middleware.pages.same_site import safe_return
@@ -32,8 +32,7 @@ SCRATCH = Path(tempfile.gettempdir())
 
 
 def cookies(data: bytes) -> None:
-    pairs = cookie_pairs(data)
-    kept = filter_request_cookies(data, pairs, RULES, ALLOWED)
+    kept = RULES.read(data).filtered(ALLOWED)
     for name, _ in cookie_pairs(kept.value or b""):
         declared = RULES.find(name)
         assert declared is not None
@@ -44,7 +43,7 @@ def set_cookies(data: bytes) -> None:
     became = filter_set_cookie(data, RULES, ALLOWED, NOW)
     if became.value is None:
         return
-    assert not set_cookie.has_control_character(became.value)
+    assert not set(became.value) & set(set_cookie.CONTROL_CHARACTERS)
     declared = RULES.find(became.name)
     lifetime = set_cookie.attributes(set_cookie.split(became.value)[2]).lifetime(NOW)
     if lifetime is None or lifetime > 0:
