@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import pathlib
+import re
 import sys
 
 from ed25519 import signed  # the file beside this one
@@ -87,6 +88,8 @@ def main(folder, *keys):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(print(__doc__) or 2 * ("--help" not in sys.argv))
+    if unfit := [key for key in sys.argv[2:] if not re.fullmatch("[A-Za-z0-9+/]{43}=", key)]:
+        sys.exit(print(f"not a key (32 bytes in base64): {unfit[0]}") or 2)
     sys.exit(main(*sys.argv[1:]))

@@ -111,18 +111,23 @@ def examine(store: Any, data_dir: Path, raw_days: int) -> dict[str, Any]:
 
 def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console(soft_wrap=True)
     if found["held"]:
-        table = Table("site", "basis", "rows", "visitors", "since", "until", "kept until", title="Held")
+        table = Table(
+            *(Column(name, overflow="fold") for name in ("site", "basis", "rows", "visitors")),
+            *(Column(name, min_width=10) for name in ("since", "until", "kept until")),
+            title="Held", box=None, pad_edge=False,
+        )  # fmt: skip
         for part in found["held"]:
             times = [part[name].strftime("%Y-%m-%d %H:%M") for name in ("since", "until", "kept_until")]
             table.add_row(part["site"], part["basis"], f"{part['rows']:,}", f"{part['visitors']:,}", *times)
         console.print(table)
     else:
         console.print("No visits are held.")
-    clocks = Table("what", "how many", "since", "kept", "the oldest ends", title="Every kind and its clock")
+    headings = ("what", "how many", "since", "kept", "the oldest ends")
+    clocks = Table(*(Column(name, overflow="fold") for name in headings), title="Every kind and its clock")
     for kind in found["kinds"]:
         since, ends = (f"{kind[name]:%Y-%m-%d}" if kind[name] else "" for name in ("since", "ends"))
         ends = f"[red]{ends} overdue[/red]" if kind["overdue"] else ends

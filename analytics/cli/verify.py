@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from analytics.anonymise import sealed
+from analytics.anonymise.signing import is_public_key
 from consent_middleware.cli.options import data_dir_option, format_option
 from consent_middleware.lazy import UserError
 
@@ -22,6 +23,9 @@ from consent_middleware.lazy import UserError
 @data_dir_option
 @format_option("text", "json")
 def verify(releases_dir: Path | None, keys: tuple[str, ...], data_dir: Path, format_: str) -> int:
+    for key in keys:
+        if not is_public_key(key):
+            raise UserError(f'--key "{key}": not a key (32 bytes in base64, as a manifest holds it under "key")')
     folder = releases_dir or data_dir / "releases"
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder (nothing was sealed yet?)")

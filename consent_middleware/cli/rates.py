@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from consent_middleware.cli.opening import opened_ledger
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.ledger.ledger import Count
-from consent_middleware.ledger.rates import banner_rates
+from consent_middleware.ledger.rates import banner_rates, purpose_rates
 
 BANNER = ("shown", "accept", "save", "reject", "ignored", "again")
 PURPOSE = ("yes", "no", "withdrawn")
@@ -39,10 +39,12 @@ def rates(policy_path: Path, data_dir: Path, format_: str, days: int, purposes: 
         click.echo(f"nothing was counted in the last {days} days")
         return
     headings = list(listed[0]) if purposes else [*HEADINGS]
-    table = Table(*headings, "yes, of those who chose")
+    table = Table(*(Column(name, no_wrap=name == "day") for name in headings), "yes, of those who chose")
     for row in listed:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row.values()), _share(row))
     Console().print(table)
+    if not purposes:
+        click.echo(f'"refused" counts every no to all, also one that takes a yes back{_taken_back(counts)}.')
 
 
 def _of_banner(counts: list[Count]) -> list[dict[str, str | int]]:
@@ -50,6 +52,12 @@ def _of_banner(counts: list[Count]) -> list[dict[str, str | int]]:
         {"day": rate.day, "language": rate.language, **{column: getattr(rate, column) for column in BANNER}}
         for rate in banner_rates(counts)
     ]
+
+
+def _taken_back(counts: list[Count]) -> str:
+    """How many answers took a yes back, purpose by purpose."""
+    taken = [rate for rate in purpose_rates(counts) if rate.withdrawn]
+    return "; taken back: " + ", ".join(f"{rate.purpose} {rate.withdrawn:,}" for rate in taken) if taken else ""
 
 
 def _by_purpose(counts: list[Count]) -> list[dict[str, str | int]]:

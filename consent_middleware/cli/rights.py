@@ -83,7 +83,9 @@ def open_command(
 def list_command(due: bool, data_dir: Path, format_: str) -> int:
     today = dt.datetime.now(dt.UTC).date()
     settle(data_dir)
-    found = [request for request in Register(data_dir).all() if not (due and request.closed)]
+    register = Register(data_dir)
+    listed = register.all() if register.path.exists() else []
+    found = [request for request in listed if not (due and request.closed)]
     if format_ == "json":
         click.echo(json.dumps([_as_dict(request, today) for request in found], indent=2))
     else:
@@ -92,7 +94,7 @@ def list_command(due: bool, data_dir: Path, format_: str) -> int:
 
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("number", "right", "subject", "opened", "due", "state"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold", no_wrap=heading in ("right", "opened", "due", "state"))
         for request in found:
             row = _as_dict(request, today)
             table.add_row(*(str(row[name]) for name in ("number", "right", "subject", "opened", "due", "state")))

@@ -95,6 +95,7 @@ def test_the_routes_of_the_site_become_known_paths(tmp_path: Path, monkeypatch: 
         (["release", "--period", "day:tomorrow"], "is not a period"),
         (["release", "--period", "day:2999-01-01"], "can be sealed from"),
         (["verify"], "no such folder"),
+        (["verify", "--key", "nonsense"], "not a key"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -340,6 +340,7 @@ class TestVerify:
 
         assert check().returncode == 0, check().stdout
         assert check("A" * 43 + "=").returncode == 1
+        assert (check("nothex").returncode, "not a key" in check("nothex").stdout) == (2, True)
         path = releases / SITE / "day-2026-11-19.json"
         honest = path.read_text()
         path.write_text(honest.replace('"epsilon":1.0', '"epsilon":0.1'))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,24 @@ def test_the_bare_python_really_is_bare(bare_python: Path) -> None:
             check=False,
         )
         assert b"ModuleNotFoundError" in done.stderr, package
+
+
+@pytest.mark.parametrize(
+    ("document", "keys", "said"),
+    [
+        (b"{}", [], "no key given"),
+        (b"{}", ["nothex"], "not a key: nothex"),
+        (b"{}", ["--help"], "python3 check.py PUBLIC-KEY-HEX"),
+        (b"garbage", ["0" * 64], "not a JSON document"),
+    ],
+)
+def test_a_wrong_use_of_the_script_is_no_verdict(
+    bare_python: Path, document: bytes, keys: list[str], said: str
+) -> None:
+    code, words = checked(bare_python, document, *keys)
+    assert (code, said in words) == (2, True)
+    assert "genuine" not in words
+    assert "Traceback" not in words
 
 
 async def test_a_receipt_checks_out_and_a_changed_one_does_not(ledger: Ledger, bare_python: Path) -> None:
@@ -170,7 +189,7 @@ def test_the_scripts_and_the_library_agree_on_what_is_signed(document: dict[str,
         assert script.signed(public, signature.hex(), document)
         try:
             believed = script.signed(public, bytes(bent).hex(), document)
-        except ValueError:
+        except (InvalidSignature, ValueError):
             believed = False
         assert not believed
 
