@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,15 @@ def test_sums_over_days_and_purposes() -> None:
     ]
     assert by_language[1].yes is None
     assert purpose_rates(counts) == [PurposeRate("analytics", 3, 1, 2)]
+
+
+def test_the_table_shows_whole_days_and_says_what_refused_counts(tmp_path: Path) -> None:
+    with browser(tmp_path) as visitor:
+        visitor.get("/")
+        post(visitor, "accept")
+        post(visitor, "reject", source="control")
+    command = [sys.executable, "-m", "consent_middleware", "rates", "--data-dir", str(tmp_path / "var")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert dt.datetime.now(dt.UTC).date().isoformat() in done.stdout
+    assert "…" not in done.stdout
+    assert "one that takes a yes back; taken back: analytics 1" in done.stdout

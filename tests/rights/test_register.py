@@ -117,6 +117,17 @@ def test_an_overdue_request_is_found_by_the_exit_code(tmp_path: Path) -> None:
     assert json.loads(done.stdout)[0]["state"] == "overdue"
 
 
+def test_the_list_cuts_nothing_and_makes_no_folder(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nodir"
+    assert consent("list", data_dir=nowhere).returncode == 0
+    assert not nowhere.exists()
+    address = "somebody.with.a.long.name@long-domain-name.example"
+    Register(tmp_path).open("marketing-objection", address, identity="e-mail")
+    listed = consent("list", data_dir=tmp_path).stdout  # 80 columns, since no terminal is there
+    assert "marketing-objection" in listed
+    assert "…" not in listed
+
+
 def test_access_is_answered_with_what_every_table_holds(tmp_path: Path) -> None:
     number = opened("access", tmp_path)
     package = tmp_path / "answer.zip"
