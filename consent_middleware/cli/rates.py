@@ -39,8 +39,9 @@ def rates(policy_path: Path, data_dir: Path, format_: str, days: int, purposes: 
         click.echo(f"nothing was counted in the last {days} days")
         return
     headings = list(listed[0]) if purposes else [*HEADINGS]
-    # A column with one word to its heading is never cut; those of several break between words.
-    columns = [Column(name, no_wrap=" " not in name) for name in (*headings, "yes, of those who chose")]
+    # Nothing is cut: headings break between words, and what stands below them has one line.
+    headings += ["yes, of those who chose"]
+    columns = [Column(name, no_wrap=" " not in name, min_width=max(map(len, name.split()))) for name in headings]
     table = Table(*columns, box=None, pad_edge=False, header_style="dim")
     for row in listed:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row.values()), _share(row))
