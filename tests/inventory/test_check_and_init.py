@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from consent_middleware import ConsentMiddleware
+from consent_middleware.cli import check
 from consent_middleware.draft import draft, starter
 from consent_middleware.inventory import Inventory
 from consent_middleware.known_parties import known_party
@@ -92,6 +94,26 @@ class TestTheLiveSite:
         declared = consent(tmp_path, "check", "--live", "--format", "json")
         assert declared.returncode == 0
         assert [entry["name"] for entry in json.loads(declared.stdout)["live"]] == ["compressed page"]
+
+    @pytest.mark.parametrize(
+        ("noted", "end"), [(0, "by `consent check --live`\n"), (1, ": 1 undeclared name noted on the running site\n")]
+    )
+    def test_a_visit_says_where_what_the_gate_stopped_is_listed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: int, end: str
+    ) -> None:
+        (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
+        worker = Inventory(tmp_path / "var")
+        if noted:
+            worker.undeclared_cookie("sneaky", "example.com")
+        worker.note("compressed page", "example.com")
+        worker.close()
+        clean = Sighting("example.com", (), (), (), ("http://example.com/",))
+        monkeypatch.setattr(check, "_visit", lambda *_: (clean, clean))
+        options = ["--policy", str(tmp_path / "privacy.toml"), "--data-dir", str(tmp_path / "var")]
+        done = CliRunner().invoke(check.check, ["http://example.com", *options], standalone_mode=False)
+        assert done.return_value == 0
+        assert "nothing found" in done.output
+        assert done.output.endswith(end)
 
 
 class TestSurprises:
