@@ -24,7 +24,7 @@ from consent_middleware.rights.links import RequestLinks
 from consent_middleware.rights.providers import ProviderError, asked_of_the_site
 from consent_middleware.rights.register import Register, RegisterError
 from consent_middleware.rights.reminders import remind
-from consent_middleware.rights.request import OPERATOR, RIGHTS, Request, Right, Step
+from consent_middleware.rights.request import NOTHING_HELD, OPERATOR, RIGHTS, Request, Right, Step, record_of
 from consent_middleware.rights.upkeep import settle
 from consent_middleware.services import ConfigurationError, secrets_from
 
@@ -62,8 +62,12 @@ def _explained() -> Iterator[None]:
 @hooks_option
 def open_command(
     right: str, subject: str, identity: str, text: str, policy_path: Path, data_dir: Path, hooks: str | None
-) -> None:
+) -> int:
     with _explained():
+        if (record := record_of(subject)) is not None:
+            with opened_ledger(policy_path, data_dir) as ledger:
+                if not ledger.read_now(record):
+                    raise RegisterError(f"{record}: no such record (the id stands on the visitor's receipt)")
         register = Register(data_dir)
         seen = f"{OPERATOR}: {identity}" if identity else OPERATOR
         request = register.open(cast(Right, right), subject, identity=seen, by=_me(), text=text)
@@ -72,8 +76,12 @@ def open_command(
             # Article 21(3): there is nothing to weigh, so nothing to wait for.
             with opened_ledger(policy_path, data_dir, writing=True) as ledger:
                 done = stop_marketing(_office(policy_path, data_dir, ledger, hooks), subject)
-            register.step(request.number, "answered", by="automatic", text=done.told)
             click.echo(f"request {request.number}: {done.told}")
+            if not done.whole:
+                click.echo(f"request {request.number} stays open, because it was answered in part only", err=True)
+                return 1
+            register.step(request.number, "answered", by="automatic", text=done.told)
+    return 0
 
 
 @rights.command("list", help="Every request with its state and its deadline.")
@@ -124,6 +132,8 @@ def show_command(number: int, data_dir: Path) -> None:
 @click.option(
     "--partly", default="", metavar="REASON", help="Close it as refused in part, with the reason for the rest."
 )
+@click.option("--done-by-hand", default="", metavar="TEXT", help="What you did where the site's hooks can't.")
+@click.option("--note", default="", metavar="TEXT", help="The answer to a complaint; the letter carries it.")
 @click.option("--wait", default=20.0, show_default=True, help="Seconds for the analytics service to answer for visits.")
 @policy_option
 @data_dir_option
@@ -133,6 +143,8 @@ def answer_command(
     output: Path | None,
     changes: tuple[str, ...],
     partly: str,
+    done_by_hand: str,
+    note: str,
     wait: float,
     policy_path: Path,
     data_dir: Path,
@@ -143,9 +155,13 @@ def answer_command(
         request = register.read(number)
         if request.closed:
             raise RegisterError(f"request {number} was closed on {request.closed.at:%Y-%m-%d}: {request.closed.step}")
+        if (request.right == "complaint") != bool(note.strip()):
+            raise RegisterError("a complaint, and nothing else, is answered in words: --note TEXT")
         with opened_ledger(policy_path, data_dir, writing=True) as ledger:
             done = act(_office(policy_path, data_dir, ledger, hooks, wait), request, changes)
-        told = done.told
+        told = note or done.told
+        if done_by_hand:
+            told = f"{told.replace(NOTHING_HELD, 'nothing found')}; done by hand: {done_by_hand}"
         if done.package is not None:
             target = output or Path(f"request-{number}.zip")
             _write_private(target, done.package)
@@ -153,6 +169,10 @@ def answer_command(
         click.echo(f"request {number}: {told}")
         if not done.whole:
             click.echo(f"request {number} stays open, because it was answered in part only", err=True)
+            return 1
+        if done.by_hand and not done_by_hand and not partly:
+            places = ", ".join(done.by_hand)
+            click.echo(f"request {number} stays open: {places} must be done by hand (--done-by-hand TEXT)", err=True)
             return 1
         if partly:
             register.step(number, "partly-refused", by=_me(), text=partly)

@@ -13,7 +13,7 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights import answering, visits
 from consent_middleware.rights import providers as hooks
 from consent_middleware.rights.register import RegisterError
-from consent_middleware.rights.request import Request, record_of
+from consent_middleware.rights.request import NOTHING_HELD, Request, record_of
 from consent_middleware.suppression import SuppressionList
 
 
@@ -28,10 +28,14 @@ class Office(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What was done, in a sentence for the register; `package` for access and portability; `whole`: in every place."""
+    """What was done, in a sentence for the register; `package` for access and portability; `whole`: in every place.
+
+    `by_hand` names the places that hold something which nothing here could change.
+    """
 
     told: str
     whole: bool
+    by_hand: tuple[str, ...] = ()
     package: bytes | None = None
 
 
@@ -39,22 +43,45 @@ def act(office: Office, request: Request, changes: Sequence[str] = ()) -> Result
     """Raises RegisterError, ProviderError, LedgerUnavailable."""
     if request.held and request.right == "erasure":
         raise RegisterError(f"request {request.number} is on hold: {request.held.text}; release it first")
+    if changes and request.right != "correction":
+        raise RegisterError(f"request {request.number} is about {request.right}: --set belongs to a correction")
+    held = (
+        []
+        if request.right not in {"erasure", "correction", "restriction", "objection"}
+        else _held(office, request.subject)
+    )
     match request.right:
         case "access" | "portability":
             return _copy(office, request)
         case "erasure":
-            told = _erase(office, request)
+            told, done = _erase(office, request)
         case "correction":
-            told = _correct(office, request, changes)
+            told, done = _correct(office, request, changes)
         case "restriction":
-            told = _switch(office, request, "restrict", "restricted", True)
+            told, done = _switch(office, request, "restrict", "restricted", True)
         case "objection":
-            told = _switch(office, request, "object", "objected")
+            told, done = _switch(office, request, "object", "objected")
         case "marketing-objection":
             return stop_marketing(office, request.subject)
         case _:
             return Result("answered in writing", True)
-    return _with_the_site(office, told)
+    if not held:
+        return _with_the_site(office, f"{NOTHING_HELD} in: {', '.join(_places(request))}")
+    by_hand = tuple(name for name, count in done.items() if count is None and name in held)
+    if request.right == "correction" and not any(done.values()):
+        by_hand = tuple(held)
+    return msgspec.structs.replace(_with_the_site(office, told), by_hand=by_hand)
+
+
+def _held(office: Office, subject: str) -> list[str]:
+    """The places that hold something about a subject, asked before anything is done there."""
+    found = [holding.place for holding in answering.gather(office.ledger, subject)]
+    return found if visits.visitor_behind(office.ledger, subject) is None else [*found, "visits"]
+
+
+def _places(request: Request) -> list[str]:
+    """Where something about the subject was looked for."""
+    return ["consents", *hooks.providers(), *(["visits"] if record_of(request.subject) is not None else [])]
 
 
 def _with_the_site(office: Office, told: str) -> Result:
@@ -66,21 +93,19 @@ def _with_the_site(office: Office, told: str) -> Result:
 def _copy(office: Office, request: Request) -> Result:
     holdings = answering.gather(office.ledger, request.subject)
     visitor = visits.visitor_behind(office.ledger, request.subject)
-    asked = ["consents", *hooks.providers()]
-    if record_of(request.subject) is not None:
-        asked.append("visits")
+    asked = _places(request)
     if visitor is not None:
         answer = visits.ask(office.data_dir, office.ledger, request, "export", visitor, office.wait)
         if answer["rows"]:
             holdings.append(answering.Holding("visits", answer["rows"]))
     counted = ", ".join(f"{len(holding.rows)} {holding.place}" for holding in holdings)
     package = answering.package(office.policy, request, holdings, asked, site_asked=office.site_asked)
-    told = counted or f"nothing held in: {', '.join(asked)}"
+    told = counted or f"{NOTHING_HELD} in: {', '.join(asked)}"
     result = _with_the_site(office, told)
     return msgspec.structs.replace(result, package=package)
 
 
-def _erase(office: Office, request: Request) -> str:
+def _erase(office: Office, request: Request) -> tuple[str, dict[str, int | None]]:
     records = answering.records_about(office.ledger, request.subject)  # before the rows that lead there are gone
     done = hooks_done("erase", request.subject)
     visitor = visits.visitor_behind(office.ledger, request.subject)
@@ -88,10 +113,10 @@ def _erase(office: Office, request: Request) -> str:
         answer = visits.ask(office.data_dir, office.ledger, request, "erase", visitor, office.wait)
         done["visits"] = int(answer["erased_rows"])
     forgotten = sum(office.ledger.forget(record) for record in records)
-    return _counted("erased", done) + f"; the proof of {forgotten} consents leads to nobody any more"
+    return _counted("erased", done) + f"; the proof of {forgotten} consents leads to nobody any more", done
 
 
-def _correct(office: Office, request: Request, changes: Sequence[str]) -> str:
+def _correct(office: Office, request: Request, changes: Sequence[str]) -> tuple[str, dict[str, int | None]]:
     pairs = [change.partition("=") for change in changes]
     if not pairs or not all(separator for _, separator, _ in pairs):
         raise RegisterError("a correction needs what to write: --set FIELD=VALUE")
@@ -99,10 +124,12 @@ def _correct(office: Office, request: Request, changes: Sequence[str]) -> str:
     for field, _, value in pairs:
         for name, count in hooks_done("correct", request.subject, field, value).items():
             done[name] = None if count is None else (done.get(name) or 0) + count
-    return _counted("corrected", done)
+    return _counted("corrected", done), done
 
 
-def _switch(office: Office, request: Request, kind: str, verb: str, *arguments: object) -> str:
+def _switch(
+    office: Office, request: Request, kind: str, verb: str, *arguments: object
+) -> tuple[str, dict[str, int | None]]:
     """Restriction and objection: the site's rows by its hooks, visits by the desk."""
     done = hooks_done(kind, request.subject, *arguments)
     visitor = visits.visitor_behind(office.ledger, request.subject)
@@ -116,7 +143,7 @@ def _switch(office: Office, request: Request, kind: str, verb: str, *arguments: 
             office.wait,
         )
         done["visitor"] = 1
-    return _counted(verb, done)
+    return _counted(verb, done), done
 
 
 def stop_marketing(office: Office, subject: str) -> Result:

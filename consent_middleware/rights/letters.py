@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consent_middleware.policy import PrivacyPolicy
-from consent_middleware.rights.request import ARTICLES, Event, Request
+from consent_middleware.rights.request import ARTICLES, NOTHING_HELD, Event, Request
 
 OPENING = {
     "opened": "We have received your request.",
@@ -16,6 +16,8 @@ OPENING = {
     "refused": "We can't do what you asked for. The reason: {reason}",
     "partly-refused": "We have done a part of what you asked for, and can't do the rest. The reason: {reason}",
 }
+NOTHING = "We looked wherever we keep data about people, and hold nothing about you under the name that you gave."
+REPLY = "Our answer: {reason}"
 # A person who does not get what they asked for has to hear how to contest that (GDPR Art. 12(4)).
 CONTESTABLE = frozenset({"extended", "held", "refused", "partly-refused"})
 
@@ -28,7 +30,7 @@ def letter(policy: PrivacyPolicy, request: Request) -> str:
         f"Your request number {request.number} of {request.opened:%Y-%m-%d}: {request.right} "
         f"(GDPR Art. {ARTICLES[request.right]})",
         "",
-        OPENING[last.step].format(due=request.due, reason=_sentence(last)),
+        _opening(request, last).format(due=request.due, reason=_sentence(last)),
     ]
     if request.closed is None and last.step != "extended":
         lines.append(f"We answer by {request.due}.")
@@ -36,6 +38,14 @@ def letter(policy: PrivacyPolicy, request: Request) -> str:
         lines += ["", *_contest(policy)]
     lines += ["", controller.name, *filter(None, (controller.address, controller.contact))]
     return "\n".join(lines) + "\n"
+
+
+def _opening(request: Request, last: Event) -> str:
+    if last.step != "answered":
+        return OPENING[last.step]
+    if request.right == "complaint":
+        return REPLY
+    return NOTHING if NOTHING_HELD in last.text else OPENING["answered"]
 
 
 def _sentence(event: Event) -> str:

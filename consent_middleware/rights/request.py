@@ -32,6 +32,8 @@ ARTICLES: Final = {
     "marketing-objection": "21(3)",
     "complaint": "77",
 }
+# What a register's step says when every place was asked and none holds anything.
+NOTHING_HELD: Final = "nothing held"
 MONTHS: Final = 1
 MOST_MONTHS: Final = 3
 REMIND_DAYS: Final = 7
