@@ -2,6 +2,10 @@
 
 Every file against its hash, every signature, the chain, one release a period, and what every day was promised. Without
 a key, the key of the first release is taken, and shown: compare it with the one that the site publishes.
+
+What a recipient got (DAY.manifest.json) may be a converted copy: another format, or some cubes. Its manifest is
+checked, and its files against datapackage.json, which nobody signed: only the sealed Parquet file can be checked byte
+by byte.
 """
 
 import base64
@@ -33,21 +37,42 @@ def days(manifest):
         day += DAY
 
 
+def is_file(path, sha256):
+    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def copy_of(path, signature):  # the problems of a converted copy's files; what can be said of it is printed
+    package = path.with_name("datapackage.json")
+    files = json.loads(package.read_bytes())["resources"] if package.exists() else []
+    said = "its files are as datapackage.json says, which nobody signed" if files else "there is no datapackage.json"
+    wrong = [f["path"] for f in files if not is_file(path.with_name(pathlib.Path(f["path"]).name), f["hash"][7:])]
+    said = "its files are NOT as datapackage.json says" if wrong else said
+    print(f"{path.parent}: a converted copy, not the sealed file. The manifest's signature is {signature}; {said}.")
+    print("  Only the sealed Parquet file, whole, can be checked byte by byte: ask the site for it.")
+    return [f"{path.with_name(name)}: not the file that datapackage.json describes" for name in wrong]
+
+
 def problems_of(chain, keys):
-    previous, seen, spent = "0" * 64, set(), {}
+    previous, seen, spent, hashes = "0" * 64, set(), {}, {}
     for number, (path, raw, envelope) in enumerate(chain, 1):
         manifest = envelope["manifest"]
         key, signature = base64.b64decode(envelope["key"]), base64.b64decode(envelope["signature"])
+        fits = envelope["key"] in keys and signed(key.hex(), signature.hex(), manifest)
+        delivered = path.name.endswith(".manifest.json")  # a recipient need not have every link of the chain
         if envelope["key"] not in keys:
             yield f"{path}: signed by a key that is not trusted"
-        elif not signed(key.hex(), signature.hex(), manifest):
+        elif not fits:
             yield f"{path}: the signature does not fit"
+        if delivered:
+            number, previous = manifest["number"], hashes.get(manifest["number"] - 1, manifest["previous"])
         if manifest["number"] != number or manifest["previous"] != previous:
             yield f"{path}: the chain is broken"
         if manifest["period"] in seen:
             yield f"{path}: {manifest['period']} was sealed twice"
         data = path.with_name(pathlib.Path(manifest["file"]["name"]).name)
-        if not data.exists() or hashlib.sha256(data.read_bytes()).hexdigest() != manifest["file"]["sha256"]:
+        if not (sealed := is_file(data, manifest["file"]["sha256"])) and delivered:
+            yield from copy_of(path, "genuine" if fits else "NOT genuine")
+        elif not sealed:
             yield f"{data}: not the file that was sealed"
         rho = sum(m["rho"] for m in manifest["measurements"])
         if any(m["rho"] < (m["l2"] / m["sigma"]) ** 2 / 2 * (1 - 1e-9) for m in manifest["measurements"]):
@@ -57,7 +82,7 @@ def problems_of(chain, keys):
         for day in days(manifest):
             spent.setdefault(day, []).append(manifest)
         seen.add(manifest["period"])
-        previous = hashlib.sha256(raw).hexdigest()
+        previous = hashes[number] = hashlib.sha256(raw).hexdigest()
     for day, manifests in sorted(spent.items()):
         mu = math.sqrt(2 * sum(m["spent"]["rho"] for m in manifests))
         epsilon = max(m["promise"]["epsilon"] for m in manifests)
@@ -83,7 +108,7 @@ def main(folder, *keys):
         problems += problems_of(chain, trusted)
     for problem in problems:
         print(problem)
-    print(f"{len(found)} releases, {len(problems)} problems")
+    print(f"{len(found)} release{'s' * (len(found) != 1)}, {len(problems)} problem{'s' * (len(problems) != 1)}")
     return 1 if problems else 0
 
 

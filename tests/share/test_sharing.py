@@ -99,6 +99,35 @@ def test_csv_is_described_and_starts_no_formula(data_dir: Path) -> None:
     assert resource["path"] == "day-2026-11-19.csv"
 
 
+@pytest.mark.parametrize("options", [{"format": "csv"}, {"format": "json"}, {"cubes": ["total"]}])
+def test_a_recipient_checks_a_converted_copy_and_is_told_what_that_shows(
+    data_dir: Path, options: dict[str, Any]
+) -> None:
+    send(data_dir, policy(data_dir, **options))
+    checker = Path(__file__).parents[2] / "verify" / "releases.py"
+
+    def check() -> tuple[int, str]:
+        command = [sys.executable, "-S", "-E", str(checker), str(data_dir / "out")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    code, said = check()
+    assert (code, "0 problems" in said) == (0, True), said
+    assert "a converted copy, not the sealed file. The manifest's signature is genuine; its files are as" in said
+    received = data_dir / "out" / SITE / "day-2026-11-19"
+    (data,) = {*received.glob("*.csv"), *received.glob("*19.json"), *received.glob("*.parquet")}
+    content = data.read_bytes()
+    data.write_bytes(content + b" ")
+    code, said = check()
+    assert (code, "not the file that datapackage.json describes" in said) == (1, True)
+    data.write_bytes(content)
+    manifest = received / "day-2026-11-19.manifest.json"
+    manifest.write_text(manifest.read_text().replace('"epsilon":1.0', '"epsilon":0.9'))
+    code, said = check()
+    assert (code, "signature is NOT genuine" in said) == (1, True)
+
+
 def test_json_holds_the_same_cells(data_dir: Path) -> None:
     send(data_dir, policy(data_dir, format="json"))
     cells = json.loads((data_dir / "out" / SITE / "day-2026-11-19" / "day-2026-11-19.json").read_text())
