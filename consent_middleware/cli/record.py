@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from consent_middleware.cli.options import data_dir_option, format_option, polic
 from consent_middleware.forms import append_consent
 from consent_middleware.lazy import UserError
 from consent_middleware.ledger import ConsentRecord, Ledger
+from consent_middleware.policy import PrivacyPolicy
 
 
 @click.command(help="Show one consent record, or append one for a paper form (--given or --refused).")
@@ -31,6 +33,7 @@ from consent_middleware.ledger import ConsentRecord, Ledger
 @click.option("--recipient", "recipients", multiple=True, help="A third party that the text names (repeatable).")
 @click.option("--given/--refused", "given", default=None, help="What the person answered.")
 @click.option("--language", default="en", show_default=True, help="The form's language.")
+@click.option("--new-purpose", is_flag=True, help="The purpose is meant as it stands, near as it is to a declared one.")
 @click.option("--show-subject", is_flag=True, help="Decrypt the subject, where its key was not deleted.")
 def record(
     policy_path: Path,
@@ -44,6 +47,7 @@ def record(
     recipients: tuple[str, ...],
     given: bool | None,
     language: str,
+    new_purpose: bool,
     show_subject: bool,
 ) -> None:
     if (record_id is None) == (subject is None):
@@ -52,10 +56,13 @@ def record(
         raise UserError("a paper form needs --subject, --purpose and --text-file")
     with opened_ledger(policy_path, data_dir, writing=given is not None) as ledger:
         if given is not None and subject and purpose and text_file:
+            policy = load_policy(policy_path)
+            if not new_purpose:
+                _refuse_a_near_miss(policy, purpose)
             entry = asyncio.run(
                 append_consent(
                     ledger,
-                    load_policy(policy_path),
+                    policy,
                     purpose=purpose,
                     given=given,
                     text=_text(text_file),
@@ -73,6 +80,14 @@ def record(
             raise UserError(f"{record_id or subject}: no such record")
         for history in histories:
             _show(ledger, history, format_, show_subject)
+
+
+def _refuse_a_near_miss(policy: PrivacyPolicy, purpose: str) -> None:
+    """A form may be about what no [[purpose]] declares, but a typing error would stand in the proof for ever."""
+    declared = [one.id for one in policy.purposes]
+    near = difflib.get_close_matches(purpose, declared, n=1, cutoff=0.8)
+    if near and purpose not in declared:
+        raise UserError(f'purpose "{purpose}": did you mean "{near[0]}"? If not, say --new-purpose')
 
 
 def _text(path: Path) -> str:

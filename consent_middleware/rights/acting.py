@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -45,11 +46,8 @@ def act(office: Office, request: Request, changes: Sequence[str] = ()) -> Result
         raise RegisterError(f"request {request.number} is on hold: {request.held.text}; release it first")
     if changes and request.right != "correction":
         raise RegisterError(f"request {request.number} is about {request.right}: --set belongs to a correction")
-    held = (
-        []
-        if request.right not in {"erasure", "correction", "restriction", "objection"}
-        else _held(office, request.subject)
-    )
+    changing = request.right in {"erasure", "correction", "restriction", "objection"}
+    held = _held(office, request.subject) if changing else {}
     match request.right:
         case "access" | "portability":
             return _copy(office, request)
@@ -68,15 +66,17 @@ def act(office: Office, request: Request, changes: Sequence[str] = ()) -> Result
     if not held:
         return _with_the_site(office, f"{NOTHING_HELD} in: {', '.join(_places(request))}")
     by_hand = tuple(name for name, count in done.items() if count is None and name in held)
-    if request.right == "correction" and not any(done.values()):
-        by_hand = tuple(held)
+    if request.right == "correction":
+        # A table without the field has nothing to correct; where no row was reached, somebody has to look.
+        fields = {change.partition("=")[0] for change in changes}
+        by_hand = tuple(name for name in by_hand if fields & held[name]) if any(done.values()) else tuple(held)
     return msgspec.structs.replace(_with_the_site(office, told), by_hand=by_hand)
 
 
-def _held(office: Office, subject: str) -> list[str]:
-    """The places that hold something about a subject, asked before anything is done there."""
-    found = [holding.place for holding in answering.gather(office.ledger, subject)]
-    return found if visits.visitor_behind(office.ledger, subject) is None else [*found, "visits"]
+def _held(office: Office, subject: str) -> dict[str, set[str]]:
+    """The places that hold something about a subject, each with its fields; asked before anything is done there."""
+    found = {holding.place: {*chain(*holding.rows)} for holding in answering.gather(office.ledger, subject)}
+    return found if visits.visitor_behind(office.ledger, subject) is None else {**found, "visits": set()}
 
 
 def _places(request: Request) -> list[str]:

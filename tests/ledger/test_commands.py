@@ -124,6 +124,14 @@ async def test_records_are_shown_and_paper_forms_appended(tmp_path: Path, consen
     assert "no such record" in consent("record", "--subject", "member:42", code=2)
 
 
+async def test_a_purpose_that_looks_mistyped_needs_a_word_more(tmp_path: Path, consent: Operator) -> None:
+    (tmp_path / "form.txt").write_text("I agree.")
+    form = ("record", "--subject", "member:7", "--purpose", "analitics", "--text-file", "form.txt", "--given")
+    assert 'did you mean "analytics"?' in consent(*form, code=2)
+    assert "no " in consent("record", "--subject", "member:7", code=2)  # nothing was written
+    assert "analitics: yes" in consent(*form, "--new-purpose")
+
+
 async def test_rates_by_language_and_day(tmp_path: Path, consent: Operator) -> None:
     async with services_in(tmp_path / "var") as services:
         for granted in (BOTH, ANALYTICS, NOTHING, NOTHING):

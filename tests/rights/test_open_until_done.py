@@ -57,6 +57,23 @@ def test_what_no_hook_can_do_stays_open_until_it_was_done_by_hand(
     assert "We have done what you asked for." in command(tmp_path, "letter", "1").output
 
 
+class Writes(OnlyFinds):
+    """A table with the field that is to be corrected."""
+
+    def correct(self, subject: str, field: str, value: str) -> int:
+        return int(field == "town")
+
+
+@pytest.mark.parametrize(("change", "left"), [("town=Harwick", "answered"), ("email=m@person.example", "open")])
+def test_a_table_without_the_field_needs_no_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, left: str
+) -> None:
+    monkeypatch.setattr(providers, "_PROVIDERS", {"members": OnlyFinds(), "towns": Writes()})
+    command(tmp_path, "open", "--right", "correction", "--subject", MINA)
+    command(tmp_path, "answer", "1", "--set", change)
+    assert state(tmp_path) == left
+
+
 @pytest.mark.parametrize("right", ["access", "restriction", "erasure"])
 def test_the_letter_says_when_nothing_is_held(tmp_path: Path, right: str) -> None:
     command(tmp_path, "open", "--right", right, "--subject", "nobody@person.example")
