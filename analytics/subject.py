@@ -82,7 +82,8 @@ def erased(store: Store) -> dict[int, int]:
 def answer(store: Store, data_dir: Path, policy: PrivacyPolicy, controls: Sequence[Control]) -> int:
     """Do what the records ask for and put the answers where the desk finds them."""
     if any(control.kind == "erase" for control in controls):
-        removed = erase(store, data_dir, [control.visitor for control in controls if control.kind == "erase"])
+        erasing = [control.visitor for control in controls if control.kind == "erase"]
+        removed = erase(store, data_dir, erasing, noted=True)
     for control in controls:
         result: dict[str, Any] = {"request": control.kind, "answered": dt.datetime.now(dt.UTC)}
         if control.kind == "export":
@@ -132,16 +133,17 @@ def is_known(store: Store, data_dir: Path, visitor: int) -> bool:
     return any(str(visitor) in entry.line for entry in entries)
 
 
-def erase(store: Store, data_dir: Path, visitors: Sequence[int]) -> dict[int, int]:
+def erase(store: Store, data_dir: Path, visitors: Sequence[int], *, noted: bool = False) -> dict[int, int]:
     """Erase rows, switches and quarantined lines of visitors; visitor -> rows that were in the store.
 
     The keys stand in the table `erased` and in no statement, because the engine keeps the text of a mutation. Whole
-    parts are written anew, partition by partition; the old ones are gone from the disk within seconds.
+    parts are written anew, partition by partition; the old ones are gone from the disk within seconds. Rows up to now
+    go, or with `noted` up to the time that `note` has recorded.
     """
     known = erased(store)
     now = dt.datetime.now(dt.UTC)
     for visitor in visitors:
-        if visitor not in known:
+        if not noted or visitor not in known:  # an older record would spare what came since
             store.command(
                 "INSERT INTO erased (visitor, site, time) VALUES ({visitor:UInt64}, '', {time:DateTime64(3)})",
                 {"visitor": visitor, "time": now},

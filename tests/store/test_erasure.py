@@ -191,3 +191,17 @@ def test_a_visitor_that_nobody_knows_is_no_erasure_of_nothing(tmp_path: Path) ->
     assert "no visitor" in mistyped.stderr
     assert "has 22 letters, digits, - or _; this one has 21" in mistyped.stderr
     assert (right.returncode, right.stdout) == (0, "1 rows erased, 0 left\n")
+
+
+def test_a_second_erasure_reaches_the_rows_that_came_after_the_first(tmp_path: Path, plain_store: Store) -> None:
+    now = int(time.time() * 1000)
+    plain_store.command(
+        "INSERT INTO erased (visitor, site, time) VALUES ({visitor:UInt64}, '', {time:DateTime64(3)})",
+        {"visitor": MARY, "time": subject._time(now - 60_000)},
+    )
+    plain_store.command(
+        "INSERT INTO events (visitor, site, time) VALUES ({visitor:UInt64}, 'x', {time:DateTime64(3)})",
+        {"visitor": MARY, "time": subject._time(now - 1_000)},
+    )
+    assert subject.erase(plain_store, tmp_path, [MARY]) == {MARY: 1}
+    assert counted(plain_store) == {}
