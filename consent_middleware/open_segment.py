@@ -41,14 +41,14 @@ class OpenSegment:
         self.mapped = CHUNK_BYTES
         self.controls = False
         with contextlib.ExitStack() as undo:  # every row asks again as long as the disk is full: nothing stays behind
+            self.blocks_fd = self._make(".blocks", undo)  # first: rows without blocks are seen by nobody
             self.rows_fd = self._make(".rows", undo)
-            self.blocks_fd = self._make(".blocks", undo)
             write_whole(self.blocks_fd, f"segment 1 {boot_id()} {time.time():.3f}\n".encode())
             reserve(self.rows_fd, 0, CHUNK_BYTES)
             self.map = mmap.mmap(self.rows_fd, CHUNK_BYTES)
+            self._populate(0)
             sync_folder(folder)
             undo.pop_all()
-        self._populate(0)
 
     def _make(self, suffix: str, undo: contextlib.ExitStack) -> int:
         path = self.path.with_suffix(suffix)
@@ -65,18 +65,31 @@ class OpenSegment:
         reserve(self.rows_fd, self.mapped, mapped - self.mapped)
         self.map.resize(mapped)
         before, self.mapped = self.mapped, mapped
-        self._populate(before)
+        try:
+            self._populate(before)
+        except OSError:
+            self.mapped = before
+            self.map.resize(before)  # which also cuts the file
+            raise
 
     def _populate(self, start: int) -> None:
-        with contextlib.suppress(OSError, ValueError):  # an older kernel: pages come one by one
+        try:
             self.map.madvise(_POPULATE_WRITE, start, self.mapped - start)
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) == errno.EFAULT:  # what is not there now would end the process later
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            # an older kernel: pages come one by one
 
-    def close(self) -> None:
-        self.map.close()
-        os.ftruncate(self.rows_fd, self.end)
-        os.write(self.blocks_fd, b"end\n")
-        os.close(self.rows_fd)
-        os.close(self.blocks_fd)
+    def close(self, *, whole: bool = True) -> None:
+        """`whole`: its blocks cover all of its rows. Without that it has no end, and the loader looks behind them."""
+        try:
+            self.map.close()
+            if whole:
+                os.ftruncate(self.rows_fd, self.end)
+                write_whole(self.blocks_fd, b"end\n")
+        finally:
+            os.close(self.rows_fd)
+            os.close(self.blocks_fd)
 
 
 def reserve(fd: int, start: int, size: int) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import threading
@@ -32,6 +33,8 @@ from typing import IO, Final, Literal
 import msgspec
 
 from consent_middleware.open_segment import MAX_CHUNK_BYTES, OpenSegment, sync_folder, write_whole
+
+log = logging.getLogger("consent_middleware")
 
 # Where a file system copies on write, even reserved room can end: the last of the disk is not for us.
 SPARE_BYTES: Final = 16 * 1024 * 1024
@@ -84,6 +87,9 @@ class Spool:
         """As if nothing was ever appended: also after a fork, in the child."""
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
         self._wake = threading.Event()
         self._segment: OpenSegment | None = None
         self._owner: IO[bytes] | None = None
@@ -189,28 +195,45 @@ class Spool:
         if self._own is None:
             self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
             self._take_stock(self._measure())
-            own = self.folder / f"w{os.getpid()}-{secrets.token_hex(4)}"
-            own.mkdir(mode=0o700)
-            self._owner = (own / "owner.lock").open("wb")
-            fcntl.flock(self._owner, fcntl.LOCK_EX)
-            self._own = own
+            self._own, self._owner = self._claim()
             self._thread = threading.Thread(target=self._sync_for_ever, name="spool", daemon=True)
             self._thread.start()
         self._number += 1
         self._segment = OpenSegment(self._own, self._number)
         return self._segment
 
+    def _claim(self) -> tuple[Path, IO[bytes]]:
+        """A folder that has its name only once its lock is held: the loader never sees it without an owner."""
+        own = self.folder / f"w{os.getpid()}-{secrets.token_hex(4)}"
+        making = own.with_name(f".{own.name}")
+        making.mkdir(mode=0o700)
+        owner = (making / "owner.lock").open("wb")
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX)
+            making.rename(own)
+            if not os.path.samestat(os.fstat(owner.fileno()), (own / "owner.lock").stat()):
+                raise FileNotFoundError(own)
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+        except OSError:  # the loader took it for a leftover: the next row tries again
+            owner.close()
+            raise
+        return own, owner
+
     def _sync_for_ever(self) -> None:
         measured = time.monotonic()
         while not self._closing:
             self._wake.wait(self.limits.sync_seconds)
             self._wake.clear()
-            self.sync()
-            if time.monotonic() - measured >= self.limits.sync_seconds:
-                room = self._measure()
-                with self._lock:
-                    self._take_stock(room)
-                measured = time.monotonic()
+            try:
+                self.sync()
+                if time.monotonic() - measured >= self.limits.sync_seconds:
+                    room = self._measure()
+                    with self._lock:
+                        self._take_stock(room)
+                    measured = time.monotonic()
+            except Exception:  # this thread is the only one who makes rows durable
+                log.exception("the spool could not be looked after; it is tried again")
 
     def sync(self) -> None:
         """Make all rows durable, write their block, close the segment when it is large or old, tell who waits."""
@@ -225,29 +248,32 @@ class Spool:
                 return
             end, rows = segment.end, segment.rows
             data = segment.map[segment.synced : end]
-            closing = (bool(end) or segment.controls) and (
+            closing = (
                 end >= self.limits.segment_bytes
                 or time.monotonic() - segment.born >= self.limits.segment_seconds
                 or self._closing
-            )
+            )  # an empty one too: it would be the oldest one day, and stop all workers
             if closing:
                 self._leave(segment)
-        error: OSError | None = None
+        error: Exception | None = None
         try:
             if data:
                 os.fdatasync(segment.rows_fd)
                 write_whole(segment.blocks_fd, b"%d %d %08x\n" % (end, rows - segment.synced_rows, zlib.crc32(data)))
                 os.fdatasync(segment.blocks_fd)
                 segment.synced, segment.synced_rows = end, rows
-            if closing:
-                segment.close()
-            else:
-                self._prepare(segment)
-        except OSError as failure:
+        except Exception as failure:  # whatever it is, nobody may wait for ever
             error = failure
             with self._lock:  # nothing more goes into a segment whose blocks are uncertain
                 if self._segment is segment:
                     self._leave(segment)
+                    waiting += self._waiting  # of rows that came meanwhile: no later sync covers them
+                    self._waiting = []
+        with contextlib.suppress(OSError):  # the rows are safe, and the loader can do without an end
+            if closing or error is not None:
+                segment.close(whole=error is None)
+            else:
+                self._prepare(segment)
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for loop, future in waiting:
             by_loop.setdefault(loop, []).append(future)
@@ -307,13 +333,15 @@ class Spool:
         if self._thread is not None:
             self._thread.join()
         self.sync()
-        with self._lock:
-            if self._segment is not None:
-                self._segment.close()
-                self._segment = None
-        if self._owner is not None:
-            self._owner.close()
-        self._reset()
+        with self._syncing, self._lock:
+            if self._segment is not None:  # what came after the sync has no block: the loader looks for it
+                self._segment.close(whole=not self._segment.end)
+            for loop, future in self._waiting:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(_settle, [future], OSError("the spool was closed"))
+            if self._owner is not None:
+                self._owner.close()
+            self._begin()
 
 
 _spools: weakref.WeakSet[Spool] = weakref.WeakSet()
@@ -328,7 +356,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _settle(futures: list[asyncio.Future[None]], error: OSError | None) -> None:
+def _settle(futures: list[asyncio.Future[None]], error: Exception | None) -> None:
     for future in futures:
         if future.done():
             continue

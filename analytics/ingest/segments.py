@@ -94,8 +94,14 @@ def remove_empty_workers(spool: Path) -> None:
 def _read(path: Path, *, still_written: bool) -> Segment:
     lines = path.with_suffix(".blocks").read_bytes().split(b"\n")
     header = lines[0].split(b" ") if lines else []
-    boot = header[2].decode() if len(header) > 2 else ""
-    born = float(header[3]) if len(header) > 3 else path.stat().st_mtime
+    boot = header[2].decode("latin-1") if len(header) > 2 else ""
+    try:
+        size = path.stat().st_size
+        born = path.stat().st_mtime
+    except FileNotFoundError:  # a worker is making it, or a loader ended while taking it away
+        size, born = 0, time.time()
+    with contextlib.suppress(ValueError, IndexError):  # a damaged header must not hold up the others
+        born = float(header[3])
     blocks: list[Block] = []
     start = 0
     closed = False
@@ -111,16 +117,14 @@ def _read(path: Path, *, still_written: bool) -> Segment:
                     start = end
     finished = closed or not still_written
     torn = 0
-    if finished and not closed:
-        size = path.stat().st_size
-        if size > start:
-            # Zeros are room that was never written to. No row holds one, unless it was torn.
-            tail = _bytes(path, start, size).partition(b"\0")[0]
-            # The page cache outlives a killed process, not the machine: after a restart the tail may be anything.
-            keep = tail.rfind(b"\n") + 1 if boot == boot_id() else 0
-            torn = len(tail) - keep
-            if keep:
-                blocks.append(Block(start, start + keep, tail.count(b"\n", 0, keep), None))
+    if finished and not closed and size > start:
+        # Zeros are room that was never written to. No row holds one, unless it was torn.
+        tail = _bytes(path, start, size).partition(b"\0")[0]
+        # The page cache outlives a killed process, not the machine: after a restart the tail may be anything.
+        keep = tail.rfind(b"\n") + 1 if boot == boot_id() else 0
+        torn = len(tail) - keep
+        if keep:
+            blocks.append(Block(start, start + keep, tail.count(b"\n", 0, keep), None))
     return Segment(f"{path.parent.name}/{path.stem}", path, tuple(blocks), finished, torn, born)
 
 
