@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from analytics.cli.common import load_policy, opened, store_option
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
 
@@ -65,8 +65,8 @@ def breach(
     hours = int(abs(left).total_seconds() // 3600)
     click.echo(f"{hours} hours are left." if left > dt.timedelta() else f"That was {hours} hours ago: give the reason.")
     for part in found.affected:
-        people = "people unknown" if part.people is None else f"{part.people} people"
-        click.echo(f"{part.store}: {part.rows} rows, {people}: {part.what}")
+        people = "people unknown" if part.people is None else counted(part.people, "person", "people")
+        click.echo(f"{part.store}: {counted(part.rows, 'row')}, {people}: {part.what}")
         click.echo(f"  to be told: {part.reachable}")
     if not found.affected:
         click.echo("Nothing of that time is held any more.")

@@ -23,11 +23,13 @@ from consent_middleware.cli.options import data_dir_option, format_option, polic
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
 
+NOTHING_DUE = "nothing is due: every period that is ready has its release"
+
 
 @click.command(help="Seal a period into an anonymous release, or show what it would cost (--dry-run).")
 @click.option("--period", "periods", multiple=True, help="day:2026-11-20, week:2026-W47 or month:2026-11; repeatable.")
 @click.option("--due", "all_due", is_flag=True, help="Every period that is ready and has no release yet.")
-@click.option("--dry-run", is_flag=True, help="Show spend, noise and the smallest trustworthy counts; read no rows.")
+@click.option("--dry-run", is_flag=True, help="Show spend, noise and the smallest trustworthy counts; seal nothing.")
 @click.option("--late", is_flag=True, help="Count the rows of sealed periods that arrived after their seal.")
 @click.option("--routes", "app", metavar="MODULE:APP", help="Print the app's own paths, for capture.routes.")
 @click.option("--site", help="The site; by default the policy's first host.")
@@ -62,6 +64,10 @@ def release(
         if not wanted and not all_due:
             raise UserError("name a period (--period day:2026-11-20), or --due for all that are ready")
         if dry_run:
+            if all_due:
+                wanted += _due(policy, name, store_url, data_dir)
+            if not wanted:
+                click.echo(NOTHING_DUE, err=True)
             for period in wanted:
                 _show_plan(releasing.plan_of(policy, name, period), format_)
             return
@@ -78,6 +84,16 @@ def _show_routes(paths: tuple[str, ...], format_: str) -> None:
     click.echo(f"# privacy.toml: keys that are known beforehand need no threshold\n[capture]\nroutes = [\n{lines}]")
 
 
+def _due(policy: PrivacyPolicy, site: str, url: str | None, data_dir: Path) -> list[Period]:
+    """What --due would seal; makes no store where there is none."""
+    from analytics.store import open_store
+
+    if not url and not (data_dir / "store").exists():
+        return []
+    with open_store(url, data_dir) as store:
+        return releasing.due_in(store, policy, site, data_dir / "releases", dt.datetime.now(dt.UTC))
+
+
 def _seal(
     policy: PrivacyPolicy, site: str, wanted: list[Period], all_due: bool, url: str | None, data_dir: Path, format_: str
 ) -> None:
@@ -87,6 +103,8 @@ def _seal(
     with open_store(url, data_dir) as store:
         if all_due:
             wanted += releasing.due_in(store, policy, site, releases_dir, dt.datetime.now(dt.UTC))
+        if not wanted:
+            click.echo(NOTHING_DUE, err=True)
         for period in wanted:
             _show_release(releasing.seal(store, policy, site, period, releases_dir), format_)
 

@@ -89,6 +89,7 @@ def report(
         made = compose.compose(ask.ask, site, date_range, wanted, lane=lane, filters=where, limit=limit)
     if page is not None:
         _write_page(made, page)
+        click.echo(f"{page}: written", err=True)
     for address in addresses:
         _send(made, address, sender, str(smtp), data_dir)
     if page is None and not addresses:

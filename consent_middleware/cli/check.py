@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.inventory import COOKIE, HOST, NOTE, STORAGE, Seen, is_declared, read_inventory
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
@@ -115,8 +115,9 @@ def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> N
     from consent_middleware.known_parties import known_party
 
     click.echo(
-        f"{report.policy}: revision {policy.revision}, {len(policy.purposes)} purposes, {len(policy.cookies)} cookies, "
-        f"{len(policy.vendors)} vendors, fingerprint {report.fingerprint}"
+        f"{report.policy}: revision {policy.revision}, {counted(len(policy.purposes), 'purpose')}, "
+        f"{counted(len(policy.cookies), 'cookie')}, {counted(len(policy.vendors), 'vendor')}, "
+        f"fingerprint {report.fingerprint}"
     )
     for warning in report.warnings:
         click.echo(f"warning: {warning}")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consent_middleware.cli.opening import load_policy, opened_ledger
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.keys import canonical, public_keys
 from consent_middleware.lazy import UserError
 from consent_middleware.ledger.heads import SignedHead, decode_head, head_file, heads, seal
@@ -80,11 +80,12 @@ def verify_command(
 def _print(report: Report, kept: int) -> None:
     for finding in report.findings:
         click.echo(str(finding))
-    summary = f"{report.entries:,} entries in {report.chains} chains, {report.heads} heads"
+    entries, chains = counted(report.entries, "entry", "entries"), counted(report.chains, "chain")
+    summary = f"{entries} in {chains}, {counted(report.heads, 'head')}"
     if report.ended:
         summary += f", {report.ended:,} ended by retention"
     if not report.sound:
-        click.echo(f"NOT sound: {len(report.findings)} findings; {summary}")
+        click.echo(f"NOT sound: {counted(len(report.findings), 'finding')}; {summary}")
         return
     click.echo(f"sound: {summary}; {report.unsealed:,} since the last head rest on the chain alone")
     if kept:

@@ -44,3 +44,8 @@ def format_option(*formats: str) -> Callable[[F], F]:
         show_default=True,
         help="How to print the answer.",
     )
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 chain", "2 chains"; `many` where an s is not enough."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

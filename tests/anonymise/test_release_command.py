@@ -40,6 +40,9 @@ def test_a_dry_run_shows_the_spend_and_touches_nothing(tmp_path: Path) -> None:
     for word in ("sigma", "tau", "trust from", "epsilon"):
         assert word in done.output
     assert {path.name for path in tmp_path.iterdir()} == {"privacy.toml"}
+    nothing = analytics(tmp_path, "release", "--due", "--dry-run")
+    assert "nothing is due" in nothing.output
+    assert {path.name for path in tmp_path.iterdir()} == {"privacy.toml"}
     told = json.loads(
         analytics(tmp_path, "release", "--period", "day:2026-11-19", "--dry-run", "--format", "json").output
     )
@@ -53,6 +56,7 @@ def test_a_day_is_sealed_once_verified_and_changed_files_are_found(tmp_path: Pat
     day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=4)
     with open_store(None, tmp_path) as store:
         put(store, [hit(n, 36_000, day=day) for n in range(1, 30)])
+    assert f"day:{day}" in analytics(tmp_path, "release", "--due", "--dry-run").output
     sealed = analytics(tmp_path, "release", "--due")
     assert exit_code(sealed) == 0
     assert f"sealed day:{day}" in sealed.output

@@ -46,7 +46,7 @@ async def test_commands_beside_a_site_at_work_take_nothing_away_from_it(tmp_path
         before = await a_consent(services)
         # The keys are read, too: now each file has a writer and a reader in this process.
         assert services.ledger.key_of(before)
-        assert "sound: 1 entries" in await consent(tmp_path, "ledger", "verify")
+        assert "sound: 1 entry " in await consent(tmp_path, "ledger", "verify")
         for file in (LEDGER_FILE, KEYS_FILE):
             assert (tmp_path / f"{file}-wal").exists(), f"{file}: its write-ahead log was removed"
         after = await a_consent(services)
@@ -92,7 +92,7 @@ async def test_a_log_that_somebody_removed_is_never_written_over_what_others_wro
         for why in ("taken away or replaced", "restart the workers"):
             with pytest.raises(LedgerUnavailable, match=why):
                 await a_consent(services)
-        assert "sound: 1 entries" in await consent(tmp_path, "ledger", "verify")
+        assert "sound: 1 entry " in await consent(tmp_path, "ledger", "verify")
         assert "head 1 over 1 entries" in await consent(tmp_path, "ledger", "seal")
-    assert "sound: 1 entries in 1 chains, 1 heads" in await consent(tmp_path, "ledger", "verify")
+    assert "sound: 1 entry in 1 chain, 1 head" in await consent(tmp_path, "ledger", "verify")
     assert "given by banner" in await consent(tmp_path, "record", "--record", kept)

@@ -77,7 +77,7 @@ async def test_verify_seal_and_proof(tmp_path: Path, consent: Operator) -> None:
     ids = await fill(ledger, 5)
     ledger.close()
     consent("ledger", "seal")
-    assert consent("ledger", "verify").startswith("sound: 5 entries in 1 chains, 1 heads")
+    assert consent("ledger", "verify").startswith("sound: 5 entries in 1 chain, 1 head")
     assert json.loads(consent("ledger", "verify", "--format", "json"))["sound"] is True
     assert json.loads(consent("ledger", "proof", "--record", ids[0]))["kind"] == "inclusion"
     assert len(consent("ledger", "heads").splitlines()) == 1
