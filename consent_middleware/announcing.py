@@ -41,9 +41,10 @@ def letter_text(policy: PrivacyPolicy, site: str) -> tuple[str, str]:
     """Subject and text: what changed, from when, and where the difference can be read."""
     first = policy.site.languages[0]
     line = next((line for line in policy.history if line.revision == policy.revision), None)
+    did = "has changed on" if policy.revision > 1 else "applies from"
     page = f"{site.rstrip('/')}{policy.site.prefix}/policy"
     lines = [
-        f"The privacy policy of {policy.controller.name} has changed on {policy.updated} (revision {policy.revision}).",
+        f"The privacy policy of {policy.controller.name} {did} {policy.updated} (revision {policy.revision}).",
         *([policy.text(line.summary, first)] if line and line.summary else []),
         "",
         f"The policy: {page}",

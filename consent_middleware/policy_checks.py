@@ -86,6 +86,9 @@ def warnings(policy: PrivacyPolicy) -> Iterator[str]:
     for index, vendor in enumerate(policy.vendors):
         if not vendor.country:
             yield f"vendor[{index}].country: empty; whether data leaves the EEA and the UK can't be told"
+    for index, recipient in enumerate(policy.recipients):
+        if recipient.schedule and not recipient.where:
+            yield f'recipient[{index}] "{recipient.name}": a schedule, but an empty where; nothing can be delivered'
     yield from _words_that_no_page_uses(policy)
 
 

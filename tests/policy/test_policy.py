@@ -293,3 +293,9 @@ def test_the_eea_has_thirty_countries_and_none_needs_a_safeguard() -> None:
     assert len(EEA) == 30
     assert all(refuse_transfer(country, "") is None for country in EEA | {"GB", ""})
     assert not ADEQUATE & EEA
+
+
+def test_a_schedule_that_leads_nowhere_is_told() -> None:
+    text = BASE + '\n[[recipient]]\nname = "A"\ncountry = "GB"\nschedule = "daily"\n'
+    assert any(line.startswith('recipient[0] "A": a schedule') for line in PrivacyPolicy.parse(text).warnings)
+    assert not any("a schedule" in line for line in PrivacyPolicy.parse(text + 'where = "out"\n').warnings)

@@ -10,6 +10,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiosmtpd.controller import Controller
 
@@ -106,6 +107,13 @@ def test_a_letter_leads_to_the_difference() -> None:
     subject, text = letter_text(law_group(), SITE + "/")
     assert subject == "Larkfield Law Group: privacy policy of 2026-11-20"
     assert f"{SITE}/_consent/policy/changes" in text
+    assert "has changed on 2026-11-20" in text
+
+
+def test_the_first_revision_has_not_changed() -> None:
+    _, text = letter_text(msgspec.structs.replace(law_group(), revision=1), SITE)
+    assert "applies from 2026-11-20" in text
+    assert "has changed" not in text
 
 
 def test_reminders_go_to_the_officer(tmp_path: Path, post: Any) -> None:
