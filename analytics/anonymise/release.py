@@ -99,7 +99,12 @@ def measure(store: Engine, plan: bounds.Plan) -> list[Cell]:
 
 
 def due(policy: PrivacyPolicy, site: str, releases_dir: Path, now: dt.datetime, since: dt.date) -> Iterator[Period]:
-    """Periods that ended long enough ago, began on or after `since`, and have no release yet; oldest first."""
+    """Periods that ended long enough ago, are whole since `since`, and have no release yet; oldest first.
+
+    `since` is the day of the oldest row. While it is younger than the retention the site began on it, and the week
+    and month around it are whole; later, what came before it has expired, and a period that began earlier is not.
+    """
+    began = since > (now - dt.timedelta(days=policy.retention.raw_days)).date()
     with Budget(releases_dir) as budget:
         done = budget.sealed_periods(site)
     shares = cubes.period_shares(policy)
@@ -111,7 +116,7 @@ def due(policy: PrivacyPolicy, site: str, releases_dir: Path, now: dt.datetime, 
         for kind in cubes.PERIODS:
             period = Period.of(kind, day)
             wanted = shares[kind] > 0 and any(kind in cube.periods for cube in present)
-            if wanted and period.first >= since and period.end <= latest and str(period) not in done:
+            if wanted and (began or period.first >= since) and period.end <= latest and str(period) not in done:
                 found.add(period)
         day += dt.timedelta(days=1)
     yield from sorted(found, key=lambda period: (period.end, period.kind))
@@ -123,6 +128,11 @@ def due_in(store: Engine, policy: PrivacyPolicy, site: str, releases_dir: Path, 
         "SELECT count(), toDate(min(time)) FROM events WHERE site = {site:String} AND basis = 'consent'", {"site": site}
     )
     return list(due(policy, site, releases_dir, now, since)) if count else []
+
+
+def sites_in(store: Engine) -> list[str]:
+    """The sites of which the store holds any row."""
+    return [str(site) for (site,) in store.query("SELECT DISTINCT site FROM events ORDER BY site")]
 
 
 def late_events(store: Engine, release: SealedRelease) -> int:

@@ -101,6 +101,13 @@ def _seal(
 
     releases_dir = data_dir / "releases"
     with open_store(url, data_dir) as store:
+        known = {
+            policy.site.site_id,
+            *(host.partition(":")[0] for host in policy.site.hosts),
+            *releasing.sites_in(store),
+        }
+        if site not in known:
+            raise UserError(f"{site}: no such site (known: {', '.join(sorted(known))}); a seal can't be undone")
         if all_due:
             wanted += releasing.due_in(store, policy, site, releases_dir, dt.datetime.now(dt.UTC))
         if not wanted:

@@ -52,6 +52,13 @@ def test_a_dry_run_shows_the_spend_and_touches_nothing(tmp_path: Path) -> None:
     assert told["rho"] <= told["promise"]["rho"]
 
 
+def test_a_site_that_nobody_knows_is_not_sealed(tmp_path: Path) -> None:
+    refused = analytics(tmp_path, "release", "--period", "day:2026-11-19", "--site", "other.example")
+    assert exit_code(refused) == 2
+    assert "other.example: no such site (known: " in str(refused.exception)
+    assert not (tmp_path / "releases").exists()
+
+
 def test_a_day_is_sealed_once_verified_and_changed_files_are_found(tmp_path: Path) -> None:
     day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=4)
     with open_store(None, tmp_path) as store:
@@ -64,7 +71,7 @@ def test_a_day_is_sealed_once_verified_and_changed_files_are_found(tmp_path: Pat
         put(store, [hit(99, 40_000, day=day)])
         store.command("ALTER TABLE events UPDATE loaded = now() + 60 WHERE visitor = 99 SETTINGS mutations_sync = 2")
     late = analytics(tmp_path, "release", "--late")
-    assert late.output.strip() == f"day:{day}: 1 rows arrived after the seal and are in no release"
+    assert f"day:{day}: 1 rows arrived after the seal and are in no release" in late.output.splitlines()
     again = analytics(tmp_path, "release", "--period", f"day:{day}")
     assert exit_code(again) == 2
     assert "sealed already" in str(again.exception)

@@ -269,6 +269,16 @@ def test_what_is_due_is_every_ended_period_without_a_release(store: Any, tmp_pat
     assert "week:2026-W47" in later
 
 
+def test_the_week_in_which_a_site_began_is_due_and_one_that_has_partly_expired_is_not(tmp_path: Path) -> None:
+    began = dt.date(2026, 11, 17)  # a Tuesday
+    soon = [str(p) for p in releasing.due(policy(SMALL), SITE, tmp_path / "releases", NOW, began)]
+    assert "week:2026-W47" in soon
+    much_later = dt.datetime.combine(began, dt.time(), dt.UTC) + dt.timedelta(days=36)
+    late = [str(p) for p in releasing.due(policy(SMALL), SITE, tmp_path / "releases", much_later, began)]
+    assert "week:2026-W47" not in late
+    assert "week:2026-W48" in late
+
+
 def test_nothing_is_due_where_nothing_was_captured(store: Any, tmp_path: Path) -> None:
     assert releasing.due_in(store, policy(SMALL), SITE, tmp_path / "releases", NOW) == []
     put(store, [hit(1)])
