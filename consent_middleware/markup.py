@@ -53,6 +53,7 @@ class Markup:
         self._foreign = Foreign()
         self._afresh = False
         self._fed = 0
+        self._unfed = b""  # the end of `raw`, which the next chunk may make a `</>`
 
     def pieces(self, chunk: bytes, last: bool) -> Iterator[Piece]:
         """What `chunk` completes, in order. `raw` may be cut to `position` by the caller between two calls only."""
@@ -60,7 +61,10 @@ class Markup:
         self.position = 0
         self._afresh = self._tokenizer is None or self._outgrown()
         while True:
-            data = self.raw[self.position :] if self._afresh else chunk
+            data = self.raw[self.position :] if self._afresh else self._unfed + chunk
+            whole = len(data) if last else len(data) - _begun(data)
+            self._unfed = data[whole:]
+            data = data[:whole]
             tokens = self._tokens(data, last)
             self._afresh = False
             yield from self._read(tokens, last)
@@ -76,7 +80,8 @@ class Markup:
             self._tokenizer = Tokenizer(capture_source=True, capture_attributes=False)
             self._fed = 0
         self._fed += len(data)
-        text = data.decode("latin-1").replace("\r", "\f").replace("&", "\x1a")
+        # `</>` is nothing to a browser: no token would account for its bytes, where an empty comment does.
+        text = data.decode("latin-1").replace("\r", "\f").replace("&", "\x1a").replace("</>", "<!>")
         tokens: Iterable[Token] = self._tokenizer.feed(text)
         return [*tokens, *self._tokenizer.close()] if last else tokens
 
@@ -167,6 +172,11 @@ class Markup:
         if found >= 0:
             return found
         return len(rest) - 1 if rest.endswith(b"<") else len(rest)
+
+
+def _begun(data: bytes) -> int:
+    """How many bytes at the end may be the beginning of `</>`."""
+    return 2 if data.endswith(b"</") else 1 if data.endswith(b"<") else 0
 
 
 def _is_closed(comment: str) -> bool:

@@ -27,8 +27,11 @@ def fuzz(names: list[str], corpus: str, seconds: int) -> None:
     for number, name in enumerate(names):
         for place, seed in enumerate(TARGETS[name][1]):
             Path(corpus, f"{name}-{place}").write_bytes(bytes([number]) + seed)
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-rss_limit_mb=4096",
-                   "-print_final_stats=1", "-verbosity=0", corpus], one)  # fmt: skip
+    # With a seed the same inputs come again: a check of a change must not fail for what it did not change.
+    same = [f"-seed={os.environ['FUZZ_SEED']}"] if "FUZZ_SEED" in os.environ else []
+    runs = [f"-runs={os.environ['FUZZ_RUNS']}"] if "FUZZ_RUNS" in os.environ else []
+    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-rss_limit_mb=4096"]
+    atheris.Setup([sys.argv[0], *same, *runs, *limits, "-print_final_stats=1", "-verbosity=0", corpus], one)
     atheris.Fuzz()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import signal
 import subprocess
@@ -71,10 +72,11 @@ def test_no_text_makes_a_parser_think_for_ever(name: str) -> None:
             run(name, text)
 
 
-def atheris(seconds: int, names: list[str]) -> int:
+def atheris(seconds: int, names: list[str], **settings: str) -> int:
     """How many inputs were tried; fails with what broke a promise."""
     command = [sys.executable, "-m", "tests.fuzz.harness", str(seconds), *names]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 200)
+    environment = {**os.environ, **settings}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 200, env=environment)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     found = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
     assert found, done.stderr[-2000:]
@@ -88,7 +90,7 @@ needs_atheris: Callable[[Callable[..., None]], Callable[..., None]] = pytest.mar
 
 @needs_atheris
 def test_a_few_seconds_of_coverage_guided_fuzzing_find_nothing() -> None:
-    assert atheris(6, []) > 1000
+    assert atheris(30, [], FUZZ_SEED="20261125", FUZZ_RUNS="6000") > 1000
 
 
 @needs_atheris

@@ -27,7 +27,7 @@ PARTS = st.sampled_from(
         "<script href=//tube.example/a.js />", "<image href=//tube.example/i>",
         "<use xlink:href=//tube.example/u />", "<video poster=//tube.example/v>", "</video>",
         "<source src=//tube.example/v>", "<input type=image src=//tube.example>", "<select>", "</select>",
-        "<option>", "<caption>", "<colgroup>", "</tr>",
+        "<option>", "<caption>", "<colgroup>", "</tr>", "</>",
     ]
 )  # fmt: skip
 PAGES = st.lists(PARTS, max_size=14).map("".join)
@@ -78,6 +78,7 @@ ANY_PAGE = given(PAGES, st.lists(st.integers(0, 300), max_size=3))
         "<use xlink:href=//tube.example/u /><noscript></template><video poster=//tube.example/v>",
         "<object data=//tube.example><noscript></TEMPLATE\t><img src=//tube.example/p></noscript></object>",
         "<use xlink:href=//tube.example/u /><math></a><video poster=//tube.example/v>",
+        "</></><div></><video poster=//tube.example/v></video>",
         "<svg><form><desc></form><script href=//tube.example/a.js />",
         "<svg><g><desc><b></b></g><image href=//tube.example/i>",
         "<svg><desc><p>a<p>b</p></svg><img src=//tube.example/p>",

@@ -22,7 +22,7 @@ PARTS = st.sampled_from(
         "</", "<s", '"', "'", ">", "<script src=//tube.example/a.js>", "if (a</b>)", "</script>", "<SCRIPT\r\nSRC=x>",
         "<script>", "<!--<script>", "<iframe src='https://tube.example/1'>", "</iframe>", "<img src=//tube.example/p>",
         "<img\fsrc=/own.png>",
-        "<noscript>", "</noscript>", "<svg>", "</svg>", "<svg/>", "<style>", "</style>", "<desc>",
+        "<noscript>", "</noscript>", "</>", "<svg>", "</svg>", "<svg/>", "<style>", "</style>", "<desc>",
         "</desc>", "<foreignObject>", "<math>", "<mi>", "</math>", "<textarea>", "</textarea>",
         "<object data=//other.net>",
         "</object>", "<template>", "</template>", "<template data-purpose=marketing>", "<base href=//tube.example/>",
