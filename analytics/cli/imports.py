@@ -53,6 +53,7 @@ DEFAULT_PARAMETERS = frozenset(("utm_source", "utm_medium", "utm_campaign", "utm
 @click.option(
     "--days", nargs=2, type=click.DateTime(["%Y-%m-%d"]), help="First and last day of a file of Matomo without days."
 )
+@click.option("--again", is_flag=True, help="Import a log for this site although another site has it.")
 @policy_option
 @data_dir_option
 @format_option("text", "json")
@@ -63,6 +64,7 @@ def import_(
     log_format: str | None,
     report: str | None,
     days: tuple[dt.datetime, dt.datetime] | None,
+    again: bool,
     policy_path: Path,
     data_dir: Path,
     format_: str,
@@ -91,7 +93,15 @@ def import_(
                 continue
             with _bar(log) as advance:
                 summary = import_log(
-                    store, data_dir, log, site=site, basis=basis, allowed=allowed, format_=chosen, on_progress=advance
+                    store,
+                    data_dir,
+                    log,
+                    site=site,
+                    basis=basis,
+                    allowed=allowed,
+                    format_=chosen,
+                    again=again,
+                    on_progress=advance,
                 )
             wrong += sum(summary.rejected.values()) + (summary.damage is not None)
             if format_ == "json":
@@ -111,7 +121,7 @@ def _show_cells(path: Path, taken: Any, format_: str) -> None:
     if taken.cells:
         click.echo(f"{name}: {taken.cells:,} cells of {taken.tool} imported, {taken.first} to {taken.last}")
     else:
-        click.echo(f"{name}: nothing new")
+        click.echo(f"{name}: nothing new; {taken.held:,} cells whose days were imported before")
     if taken.held and taken.cells:
         click.echo(f"  {taken.held:,} cells left out: their days were imported before")
 
@@ -122,11 +132,11 @@ def _policy_or_none(path: Path) -> PrivacyPolicy | None:
 
 
 def _show(log: Path, summary: Any) -> None:
-    if summary.resumed_at and not summary.lines and not summary.rejected and not summary.damage:
-        click.echo(f"{log}: nothing new; all of it was imported before")
-        return
-    again = " (the rest was imported before)" if summary.resumed_at else ""
-    click.echo(f"{log}: {summary.lines:,} lines of {summary.format} imported{again}")
+    if summary.nothing:
+        click.echo(f"{log}: nothing new for {summary.site}; {summary.nothing}")
+    else:
+        before = " (the rest was imported before)" if summary.resumed_at else ""
+        click.echo(f"{log}: {summary.lines:,} lines of {summary.format} imported for {summary.site}{before}")
     for reason, count in sorted(summary.rejected.items(), key=lambda item: -item[1]):
         click.echo(f"  {count:,} rejected: {reason}; such as: {summary.examples[reason]}")
     if summary.damage:

@@ -19,6 +19,7 @@ from analytics.ingest import checkpoint, enrich
 from analytics.ingest.checkpoint import FIRST_LINE, ImportState
 from analytics.ingest.loader import ONE_BLOCK
 from analytics.ingest.logfile import Damage, LogFile
+from analytics.ingest.marks import Marks
 from analytics.ingest.pieces import Piece, Slot, pieces
 from analytics.store import Store, open_store
 from consent_middleware.country import country_of
@@ -37,14 +38,17 @@ STAGED: Final = (
 
 
 class ImportSummary(msgspec.Struct):
-    """What one run of an import did. `examples`: the beginning of one rejected line for each reason."""
+    """What one run of an import did. `examples`: the beginning of one rejected line for each reason. `nothing`: why
+    nothing was imported, "" when something was or was rejected."""
 
     format: str
+    site: str
     lines: int = 0
     resumed_at: int = 0
     rejected: dict[str, int] = {}
     examples: dict[str, str] = {}
     damage: Damage | None = None
+    nothing: str = ""
 
 
 class _Task(msgspec.Struct, frozen=True):
@@ -78,26 +82,32 @@ def import_log(
     basis: str,
     allowed: frozenset[str],
     format_: Format | None = None,
+    again: bool = False,
     piece_bytes: int = PIECE_BYTES,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> ImportSummary:
     """Import what is new in a log. `on_progress` gets the bytes read of the file on disk. Raises UserError.
 
-    A log is known again by its text, whatever its name and compression; what was imported of it is skipped. Of a log
-    that is damaged, the whole lines before the damage are imported, and `damage` says what is wrong.
+    A log is known again by its text, whatever its name and compression; what was imported of it is skipped, and
+    `again` lets another site have it too. Of a log that is damaged, the whole lines before the damage are imported, and
+    `damage` says what is wrong.
     """
     if not store.embedded:
         raise UserError("an import needs the embedded engine on this machine; import here, then move the rows")
     with LogFile(path) as log:
         first = log.first_line(FIRST_LINE)
         if not first.strip():
-            return ImportSummary(format_ or "combined", damage=log.damage)
+            return ImportSummary(format_ or "combined", site, damage=log.damage, nothing="there is no line in it")
     chosen = format_ or detect(first)
     folder = Path(data_dir) / "imports"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     checkpoint.destroy_old_salts(data_dir)
-    log, state = checkpoint.resume(folder, path, ImportState(checkpoint.identity(first)))
-    summary = ImportSummary(chosen, resumed_at=state.offset)
+    known = checkpoint.resume(folder, path, ImportState(checkpoint.identity(first), site), again=again)
+    log, state, marks = known.log, known.state, known.marks
+    summary = ImportSummary(chosen, site, resumed_at=state.offset, nothing=known.nothing)
+    if known.nothing:
+        log.close()
+        return summary
     growing = time.time() - path.stat().st_mtime < GROWING_SECONDS
     state.salt, state.salted = state.salt or (secrets.randbits(64), secrets.randbits(64)), state.salted or time.time()
     task = _Task(chosen, site, basis, allowed, state.salt, state.identity)
@@ -109,10 +119,10 @@ def import_log(
             ThreadPoolExecutor(AT_ONCE + 1) as threads,
         ):
             threads.submit(enrich.warm)
-            run = _Run((store, second), threads, folder, state, summary, task)
+            run = _Run((store, second), threads, folder, state, marks, summary, task)
             free = list(slots)
-            recorded, state.sending = state.sending, []
-            for piece in pieces(log, free, piece_bytes, recorded, state.checksum, growing=growing):
+            recorded = [length for length, _ in state.sending]
+            for piece in pieces(log, free, piece_bytes, recorded, marks, growing=growing):
                 run.send(piece)
                 if len(run.sent) == AT_ONCE:
                     free.append(run.settle())
@@ -126,6 +136,12 @@ def import_log(
     if not log.damage:
         state.salt = None  # from here on nobody can compute a key from an address
         checkpoint.write(folder, state)
+    if not summary.lines and not summary.rejected and not log.damage:
+        summary.nothing = (
+            f"all of it was imported before: {state.lines:,} lines"
+            if summary.resumed_at
+            else "it has no whole line yet"
+        )
     return summary
 
 
@@ -138,18 +154,20 @@ class _Run:
         threads: ThreadPoolExecutor,
         folder: Path,
         state: ImportState,
+        marks: Marks,
         summary: ImportSummary,
         task: _Task,
     ) -> None:
         self.sent: deque[tuple[Piece, Future[dict[str, tuple[int, str]]]]] = deque()
         self._stores, self._threads, self._folder = stores, threads, folder
-        self._state, self._summary, self._task = state, summary, task
+        self._state, self._marks, self._summary, self._task = state, marks, summary, task
 
     def send(self, piece: Piece) -> None:
         """Record a piece, so that a repetition sends the same bytes even when the log grew, and start on it."""
         number = self._state.pieces + len(self.sent)
-        self._state.sending.append(piece.length)
-        checkpoint.write(self._folder, self._state)
+        if len(self.sent) == len(self._state.sending):  # otherwise it was recorded by the import that goes on here
+            self._state.sending.append((piece.length, piece.checksum))
+            checkpoint.write(self._folder, self._state)
         store = self._stores[number % AT_ONCE]
         self.sent.append((piece, self._threads.submit(_import_piece, store, piece.slot.path, number, self._task)))
 
@@ -167,6 +185,7 @@ class _Run:
                 summary.lines += count
         state.offset += piece.length
         state.checksum = piece.checksum
+        state.every, state.marks = self._marks.every, self._marks.up_to(state.offset)
         state.sending.pop(0)
         state.pieces += 1
         checkpoint.write(self._folder, state)

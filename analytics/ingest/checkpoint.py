@@ -6,13 +6,14 @@ import hashlib
 import itertools
 import os
 import time
-import zlib
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from analytics.ingest.logfile import LogFile
+from analytics.ingest.marks import Marks
+from consent_middleware.lazy import UserError
 
 SALT_SECONDS: Final = 48 * 3600
 FIRST_LINE: Final = 64 * 1024
@@ -23,9 +24,12 @@ class ImportState(msgspec.Struct):
     latest."""
 
     identity: str
+    site: str
     offset: int = 0  # bytes of text, uncompressed
-    sending: list[int] = []  # lengths of the pieces behind it that may be in the store already
     checksum: int = 0  # CRC-32 of the text up to the offset
+    every: int = 0  # bytes between two marks
+    marks: list[int] = []  # CRC-32 of the first `every`, 2 x `every`, ... bytes, up to the offset
+    sending: list[tuple[int, int]] = []  # pieces behind the offset that may be in the store: length, CRC-32 at its end
     pieces: int = 0
     lines: int = 0
     rejected: dict[str, int] = {}
@@ -33,35 +37,85 @@ class ImportState(msgspec.Struct):
     salted: float = 0.0  # seconds since 1970
 
 
+class Known(msgspec.Struct):
+    """A log, read up to what was imported of it, and its state. `nothing`: why nothing of it is to be imported."""
+
+    log: LogFile
+    state: ImportState
+    marks: Marks
+    nothing: str = ""
+
+
 def identity(first_line: bytes) -> str:
     return hashlib.blake2b(first_line, digest_size=16).hexdigest()
 
 
-def resume(folder: Path, path: Path, fresh: ImportState) -> tuple[LogFile, ImportState]:
-    """The log, read up to what was imported of it, and its state. Raises UserError.
+def resume(folder: Path, path: Path, fresh: ImportState, *, again: bool = False) -> Known:
+    """What is known of a log. Raises UserError; also when it was imported for another site, unless `again`.
 
-    Two logs may begin with the same line: then the rest of what was imported tells them apart.
+    Two logs may begin with the same line: then the rest of what was imported tells them apart. A log that ends before
+    that is a shorter copy when it agrees with every mark up to its end. So it is never imported twice; what is lost,
+    when somebody changed the text behind its last mark by hand, is that change: at most one line of a log under 256
+    KiB, at most a 2,000th of a longer one.
     """
+    elsewhere: ImportState | None = None
     for number in itertools.count():
         known = folder / f"{fresh.identity}-{number}.json"
-        log = LogFile(path)
         if not known.exists():
-            fresh.identity = known.stem
-            return log, fresh
+            break
         state = msgspec.json.decode(known.read_bytes(), type=ImportState)
-        if _skip(log, state.offset) == state.checksum and log.read == state.offset:
-            return log, state
+        found = _compare(path, state)
+        if found is not None and state.site == fresh.site:
+            return found
+        if found is not None:
+            found.log.close()
+            elsewhere = state
+    if elsewhere is not None and not again:
+        raise UserError(
+            f'{path}: {elsewhere.lines:,} lines of this log were imported for the site "{elsewhere.site}", and a log '
+            f'belongs to one site: nothing was imported for "{fresh.site}". Name the other site (--site '
+            f"{elsewhere.site}), or, when that import was the mistake, say --again"
+        )
+    fresh.identity = known.stem
+    return Known(LogFile(path), fresh, Marks())
+
+
+def _compare(path: Path, state: ImportState) -> Known | None:
+    """The log as a continuation or a shorter copy of the one of this state; None when it is another."""
+    log, marks = LogFile(path), Marks()
+    _read(log, marks, state.offset)
+    if log.read < state.offset and marks.begins(state.every, state.marks):
+        cut = f" ({log.damage.what})" if log.damage else ""
+        shorter = (
+            f"this is a shorter copy of a log that was imported: its text ends at byte {log.read:,}{cut}, and "
+            f"{state.offset:,} were imported"
+        )
+        return Known(log, state, marks, shorter)
+    if log.read < state.offset or marks.checksum != state.checksum:
         log.close()
-    raise AssertionError
+        return None
+    if not state.sending:
+        return Known(log, state, marks)
+    ahead = [_read(log, marks, log.read + length) == checksum for length, checksum in state.sending]
+    log.close()
+    log, marks = LogFile(path), Marks()
+    _read(log, marks, state.offset)
+    # The store may hold pieces of which nobody knows whether they arrived: only the same bytes can tell.
+    unlike = (
+        ""
+        if all(ahead)
+        else "the import of a longer copy of this log was interrupted: import that one first, it goes "
+        "on where it stopped"
+    )
+    return Known(log, state, marks, unlike)
 
 
-def _skip(log: LogFile, length: int) -> int:
-    """Read `length` bytes of text; their CRC-32."""
+def _read(log: LogFile, marks: Marks, end: int) -> int:
+    """Read up to `end` bytes of text, where the log has them; the CRC-32 of the text so far."""
     buffer = memoryview(bytearray(4 * 1024 * 1024))
-    checksum = 0
-    while (left := length - log.read) > 0 and (count := log.readinto(buffer[:left])):
-        checksum = zlib.crc32(buffer[:count], checksum)
-    return checksum
+    while (left := end - log.read) > 0 and (count := log.readinto(buffer[:left])):
+        marks.feed(buffer[:count])
+    return marks.checksum
 
 
 def write(folder: Path, state: ImportState) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import mmap
 import os
-import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import msgspec
 
 from analytics.ingest.logfile import LogFile
-
-CHUNK: Final = 4 * 1024 * 1024
+from analytics.ingest.marks import Marks
 
 
 class Slot:
@@ -52,12 +49,9 @@ class Slot:
         os.ftruncate(self._fd, length)
         return rest
 
-    def checksum(self, length: int, before: int) -> int:
-        """The CRC-32 of all text up to the end of this piece."""
-        with memoryview(self._map) as view:
-            for start in range(0, length, CHUNK):
-                before = zlib.crc32(view[start : min(start + CHUNK, length)], before)
-        return before
+    def mark(self, length: int, marks: Marks) -> None:
+        with memoryview(self._map) as view, view[:length] as text:
+            marks.feed(text)
 
     def close(self) -> None:
         self._map.close()
@@ -73,20 +67,21 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 def pieces(
-    log: LogFile, free: list[Slot], size: int, first: Sequence[int], checksum: int, *, growing: bool
+    log: LogFile, free: list[Slot], size: int, first: Sequence[int], marks: Marks, *, growing: bool
 ) -> Iterator[Piece]:
     """Whole lines, at most `size` bytes at a time, and so always cut at the same places from the same offset.
 
-    A slot is taken from `free` for each. `first`: the lengths of the first pieces when they were recorded before. A
-    last line without a newline is left for the next time while the log is `growing`, or where it is damaged.
+    A slot is taken from `free` for each, and `marks` gets its text. `first`: the lengths of the first pieces when they
+    were recorded before. A last line without a newline is left for the next time while the log is `growing`, or where
+    it is damaged.
     """
     rest = b""
     for length in first:
         slot = free.pop()
         filled = slot.fill(log, b"", length)
-        checksum = slot.checksum(filled, checksum)
+        slot.mark(filled, marks)
         slot.end_at(filled, filled)
-        yield Piece(slot, filled, checksum)
+        yield Piece(slot, filled, marks.checksum)
     while True:
         slot = free.pop()
         wanted = max(size, len(rest) + size // 2)
@@ -99,7 +94,7 @@ def pieces(
             free.append(slot)
             return
         rest = slot.end_at(length, filled)
-        checksum = slot.checksum(length, checksum)
-        yield Piece(slot, length, checksum)
+        slot.mark(length, marks)
+        yield Piece(slot, length, marks.checksum)
         if filled < wanted:
             return
