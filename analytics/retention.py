@@ -21,7 +21,7 @@ from analytics.ingest import quarantine
 from analytics.ingest.segments import segments
 from analytics.reports.querylog import QueryLog
 from analytics.store import Store
-from analytics.store.migrations import KEPT_FROM, set_retention
+from analytics.store.migrations import KEPT_FROM, set_cells_retention, set_retention
 from consent_middleware.ledger import Ledger, open_ledger
 from consent_middleware.ledger.ages import Ages, ages
 from consent_middleware.ledger.chain import Log
@@ -93,6 +93,8 @@ def clocks(policy: PrivacyPolicy) -> list[Clock]:
               _spool, _nothing),
         Clock("rows that could not be loaded", "retention.raw_days", f"{kept.raw_days} days", _refused, _end_refused),
         Clock("sealed totals", "retention.cells_months", f"{kept.cells_months} months", _totals, _end_totals),
+        Clock("imported totals of another tool", "retention.cells_months",
+              f"{kept.cells_months} months after their import", _imported, _end_imported),
         Clock("records of consent", "retention.consent_record_years",
               f"{kept.consent_record_years} years after the consent's {consent_days} days", _consents, _end_entries),
         Clock("refusals, without anything about anybody", "retention.consent_record_years",
@@ -195,6 +197,27 @@ def _end_totals(place: Place) -> int:
         return 0
     signer = Signer.open(place.data_dir / "keys")
     return len(ended.end_old(folder, place.policy.retention.cells_months, signer, place.now.date()))
+
+
+def _imported(place: Place) -> Held:
+    ((count, since, until),) = place.store.query(place.store.sql("held_imports"))
+    if not count:
+        return Held()
+    since, until = since.replace(tzinfo=dt.UTC), until.replace(tzinfo=dt.UTC)
+    ends = _midnight(months_after(since.date(), place.policy.retention.cells_months))
+    return _held(place, int(count), since, until, ends)
+
+
+def _end_imported(place: Place) -> int:
+    # As with rows: what is found here is what the engine's next merge has not reached yet.
+    values = {"months": place.policy.retention.cells_months, "now": place.now}
+    set_cells_retention(place.store, place.policy.retention.cells_months)
+    past = "loaded < {now:DateTime} - toIntervalMonth({months:UInt32})"
+    old = int(place.store.query(f"SELECT count() FROM imported_cells WHERE {past}", values)[0][0])
+    if old:
+        table = f"imported_cells {place.store.on_cluster}"
+        place.store.command(f"ALTER TABLE {table} DELETE WHERE {past}", values, mutations_sync=2)
+    return old
 
 
 def _log(place: Place, which: Log, years: int, extra_days: int) -> Held:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from analytics.store import Store, StoreUnavailable, open_store
-from analytics.store.migrations import set_retention
+from analytics.store.migrations import set_cells_retention, set_retention
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
 
@@ -45,4 +45,5 @@ def opened(store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None) 
         raise UserError(f"{data_dir}: {error.strerror or error}") from None
     if policy is not None:
         set_retention(store, policy.retention.raw_days)
+        set_cells_retention(store, policy.retention.cells_months)
     return store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,7 +13,14 @@ from consent_middleware.capture import visitor_key
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
-ID_LENGTH = 22  # of 128 random bits in the alphabet of URLs
+if TYPE_CHECKING:
+    from analytics.store import Store
+    from consent_middleware.policy import PrivacyPolicy
+
+ID_LENGTH: Final = 22  # of 128 random bits in the alphabet of URLs
+# A worker syncs its newest rows within a second (SpoolLimits.sync_seconds); before that, the loader can't see them.
+SYNCED_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 0.25
 
 
 @click.command(help="Erase the rows of a visitor, named by the value of the visitor cookie or by its key.")
@@ -35,7 +43,6 @@ def erase(
     import msgspec
 
     from analytics import subject
-    from analytics.ingest import loader
 
     if not replay and (visitor is None) == (key is None):
         raise UserError("name the visitor: the value of the visitor cookie, or --key NUMBER (or --replay)")
@@ -45,8 +52,7 @@ def erase(
             removed = {"erased_rows": subject.replay_erasures(store, data_dir)}
         else:
             wanted = key if key is not None else visitor_key(visitor or "")
-            loader.load_pending(store, data_dir, policy)
-            if not subject.is_known(store, data_dir, wanted):
+            if not find(store, data_dir, policy, wanted):
                 _say_unknown(visitor or str(key), format_)
                 return 1
             removed = {"erased_rows": subject.erase(store, data_dir, [wanted]).get(wanted, 0)}
@@ -58,6 +64,22 @@ def erase(
     else:
         click.echo(f"{removed['erased_rows']} rows erased, {removed['left']} left")
     return 1 if removed["left"] else None
+
+
+def find(store: Store, data_dir: Path, policy: PrivacyPolicy, visitor: int) -> bool:
+    """Load what is in the spool until something of this visitor is here; False when nothing came in SYNCED_SECONDS."""
+    from analytics import subject
+    from analytics.ingest import loader
+
+    ends = time.monotonic() + SYNCED_SECONDS
+    while True:
+        last = time.monotonic() >= ends
+        loader.load_pending(store, data_dir, policy)
+        if subject.is_known(store, data_dir, visitor):
+            return True
+        if last:
+            return False
+        time.sleep(LOOK_SECONDS)
 
 
 def _say_unknown(named: str, format_: str) -> None:

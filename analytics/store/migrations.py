@@ -83,12 +83,18 @@ def set_retention(store: Store, raw_days: int) -> None:
 
     A no-op when the table says so already.
     """
-    table = store.local("events")
-    clause = f"INTERVAL {int(raw_days)} DAY"
+    _set_clock(store, store.local("events"), KEPT_FROM, f"toIntervalDay({int(raw_days)})")
+
+
+def set_cells_retention(store: Store, cells_months: int) -> None:
+    """Cells that another tool exported go `cells_months` after their import. A no-op when the table says so already."""
+    _set_clock(store, "imported_cells", "loaded", f"toIntervalMonth({int(cells_months)})")
+
+
+def _set_clock(store: Store, table: str, since: str, kept: str) -> None:
     ddl = store.query(
         "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
         {"table": table},
     )
-    if ddl and "least(" in str(ddl[0][0]) and f"toIntervalDay({int(raw_days)})" in str(ddl[0][0]):
-        return
-    store.command(f"ALTER TABLE {table} {store.on_cluster} MODIFY TTL {KEPT_FROM} + {clause}")
+    if not ddl or f"TTL {since} + {kept}" not in str(ddl[0][0]):
+        store.command(f"ALTER TABLE {table} {store.on_cluster} MODIFY TTL {since} + {kept}")

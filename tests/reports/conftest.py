@@ -29,6 +29,15 @@ def insert(store: Store, rows: list[Row]) -> None:
         store.command("INSERT INTO events FORMAT JSONEachRow\n" + "\n".join(json.dumps(row) for row in rows))
 
 
+def insert_cell(store: Store, loaded: dt.datetime) -> None:
+    """A total of another tool, imported at that time."""
+    store.command(
+        "INSERT INTO imported_cells (site, tool, report, first, last, visitors, loaded) "
+        "VALUES ('site.example', 'plausible', 'visitors', '2020-01-01', '2020-01-01', 5, {loaded:DateTime('UTC')})",
+        {"loaded": loaded},
+    )
+
+
 @pytest.fixture(scope="module")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with open_store(None, tmp_path_factory.mktemp("store")) as store:

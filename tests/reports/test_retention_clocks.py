@@ -29,7 +29,7 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights import providers
 from consent_middleware.rights.desk import write_answer
 from consent_middleware.rights.register import Register
-from tests.reports.conftest import insert, row
+from tests.reports.conftest import insert, insert_cell, row
 from tests.share.sealed_day import DAY, SITE, write_sealed_day
 
 POLICY = """
@@ -82,6 +82,7 @@ def everything(tmp_path: Path, store: Store, site_rows: Enquiries) -> Path:
     write_sealed_day(tmp_path)
     now = dt.datetime.now(dt.UTC)
     insert(store, [row(1, f"{now - dt.timedelta(days=1):%Y-%m-%d %H:%M:%S}")])
+    insert_cell(store, now)
     quarantine.write(tmp_path, "t", [("reason", b"line")])
     write_answer(tmp_path, "ticket", b"{}")
     (tmp_path / "salts").mkdir()
