@@ -22,6 +22,8 @@ from consent_middleware.holding import Holder
 from consent_middleware.html import HtmlGate
 from consent_middleware.once import NONE, shown_once
 from consent_middleware.pages.banner import asks
+from consent_middleware.pages.revisions import is_news
+from consent_middleware.rewritten import Rewritten, RewrittenPages
 
 if TYPE_CHECKING:
     from consent_middleware.decision import Decision
@@ -68,6 +70,7 @@ class Documents:
     def __init__(self, policy: PrivacyPolicy, failed: Callable[[str], None]) -> None:
         self.policy = policy
         self.failed = failed
+        self.rewritten = RewrittenPages()
         self.inserts = policy.site.insert
         self.friendly = policy.site.cache == "friendly"
         self.everything = policy.optional_purposes | policy.required_purposes
@@ -148,11 +151,14 @@ class Document:
         self._documents = documents
         self._request = request
         self._services = services
+        self._rewrites = False
+        self._encoding = ""
         self._gate: HtmlGate | None = None
         self._nonce: str | None = None
         self._inline_allowed = True
         self._page_language: str | None = None
-        self._counted = False
+        self._counted = self._has_banner = False
+        self._undeclared: list[str] = []
 
     def head(self, status: int, headers: Headers) -> tuple[Headers, bool]:
         """The headers that leave, and whether the body will be changed."""
@@ -165,7 +171,8 @@ class Document:
             self._services.inventory.note("compressed page", request.host)
         if changes:
             charset = _CHARSET.search(found.get(b"content-type", b""))
-            self._gate = self._make_gate(charset[1].decode("latin-1") if charset else "")
+            self._encoding = charset[1].decode("latin-1") if charset else ""
+            self._rewrites = request.has_body
             headers = [(name, value) for name, value in headers if name.lower() not in _DIGESTS]
         if changes or status == 304:
             headers = marked(headers, request.mark)
@@ -176,17 +183,45 @@ class Document:
 
     def body(self, chunk: bytes, *, last: bool) -> bytes:
         """The bytes that leave instead of these. When our own code fails, the rest of the page passes as it is."""
-        gate = self._gate
-        if gate is None or not self._request.has_body:
+        if not self._rewrites:
             return chunk
+        gate, left = self._gate, b""
         try:
             if self._page_language is None and (found := _LANGUAGE.search(chunk[:4096])):
                 self._page_language = found[1].decode("ascii")
-            return gate.feed(chunk) + gate.close() if last else gate.feed(chunk)
+            if gate is None:
+                if last and self._nonce is None:
+                    return self._whole(chunk)
+                gate = self._gate = self._make_gate()
+            left = gate.feed(chunk)
+            return left + gate.close() if last else left
         except Exception:
             self._documents.failed("a page could not be rewritten, and passed as it was")
-            self._gate = None
-            return gate.abandon()
+            self._rewrites = False
+            return chunk if gate is None else left + gate.abandon()
+
+    def _whole(self, page: bytes) -> bytes:
+        """A page that came in one piece, which may be known from before."""
+        documents, request = self._documents, self._request
+        decision, language = request.decision, self._language()
+        key = (
+            *(page, self._encoding, self._inline_allowed, self._services is None, is_news(documents.policy)),
+            *(decision.decided, decision.regime, request.allowed, request.once),
+            *(language, request.host, request.return_to),
+        )
+        known = documents.rewritten.get(key)
+        if known is None:
+            gate = self._make_gate()
+            rewritten = gate.feed(page) + gate.close()
+            made = Rewritten(rewritten, tuple(self._undeclared), self._has_banner)
+            documents.rewritten.put(key, len(page), made)
+            return rewritten
+        if self._services is not None:
+            for host in known.undeclared:
+                self._services.inventory.blocked_host(host)
+            if known.has_banner:
+                self._count_impression(language)
+        return known.page
 
     def _without_hints(self, headers: Headers) -> Headers:
         """Link headers fetch as the link elements of a page do."""
@@ -213,7 +248,7 @@ class Document:
         )
         return [*(pair for pair in headers if pair[0].lower() != csp.ENFORCE), *merged.pairs()]
 
-    def _make_gate(self, encoding: str) -> HtmlGate:
+    def _make_gate(self) -> HtmlGate:
         documents, request, services = self._documents, self._request, self._services
         return HtmlGate(
             policy=documents.policy,
@@ -222,11 +257,11 @@ class Document:
             head=pages.head(services, nonce=self._nonce) if services else b"",
             body=self._banner if services else b"",
             placeholder=self._placeholder if services else None,
-            encoding=encoding,
+            encoding=self._encoding,
             nonce=self._nonce,
             once=request.once,
             inline_allowed=self._inline_allowed,
-            undeclared=services.inventory.blocked_host if services else None,
+            undeclared=self._note_undeclared if services else None,
         )
 
     def _language(self) -> str:
@@ -238,11 +273,23 @@ class Document:
         assert services is not None
         decision = None if documents.friendly else request.decision
         language = self._language()
-        if decision is not None and not self._counted and asks(decision):
-            self._counted = True
-            if not request.ahead and not pages.is_crawler(request.agent):
-                pages.count_impression(services, referer=request.referer, host=request.host, language=language)
+        self._has_banner = True
+        self._count_impression(language)
         return pages.banner(services, decision, language=language, return_to=request.return_to, nonce=self._nonce)
+
+    def _count_impression(self, language: str) -> None:
+        """Count a banner that asks, once a page, where somebody will see it."""
+        request = self._request
+        if self._counted or self._documents.friendly or not asks(request.decision):
+            return
+        self._counted = True
+        if self._services is not None and not request.ahead and not pages.is_crawler(request.agent):
+            pages.count_impression(self._services, referer=request.referer, host=request.host, language=language)
+
+    def _note_undeclared(self, host: str) -> None:
+        assert self._services is not None
+        self._undeclared.append(host)
+        self._services.inventory.blocked_host(host)
 
     def _placeholder(self, vendor: Vendor, url: str) -> bytes:
         assert self._services is not None

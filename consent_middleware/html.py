@@ -130,6 +130,8 @@ class HtmlGate:
                 clean = _TEMPLATE_END.sub(b"</template-", content) if self._held else self._for_no_script(content)
                 out += (markup.raw[cut : piece.start], clean)
                 cut = piece.end
+            elif piece.kind == "unsure":
+                cut = self._insert(piece.start, cut, out, _BREAK_OUT)
             else:
                 self._is_document = True
         if last:

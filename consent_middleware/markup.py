@@ -28,9 +28,9 @@ _ENDS = ("-->", "--!>", "<!-->")
 
 
 class Piece(NamedTuple):
-    """A tag, the doctype, or the text of a noscript: what it is and where in `Markup.raw`."""
+    """A tag, the doctype, the text of a noscript, or a place to make sure of: what it is and where in `Markup.raw`."""
 
-    kind: Literal["start", "end", "doctype", "noscript"]
+    kind: Literal["start", "end", "doctype", "noscript", "unsure"]
     tag: str
     start: int
     end: int
@@ -125,16 +125,22 @@ class Markup:
                     self.text_of = tag
             elif kind is _DOCTYPE:
                 yield Piece("doctype", "", position, end, "html", False)
-            elif kind is _COMMENT and foreign.namespace != "html" and raw.startswith(b"<![CDATA[", position):
-                close = raw.find(b"]]>", position)
-                if close < 0 and not last:
-                    self._tokenizer, self.position = None, position
-                else:
-                    self.position = close + 3 if close >= 0 else len(raw)
-                self._afresh = True
-                return
-            elif last and kind is _COMMENT and not _is_closed(token.source):
-                break  # it has no end: what still has to come must stand in front of it
+            elif kind is _COMMENT:
+                if foreign.namespace != "html" and raw.startswith(b"<![CDATA[", position):
+                    if not foreign.uncertain:
+                        close = raw.find(b"]]>", position)
+                        if close < 0 and not last:
+                            self._tokenizer, self.position = None, position
+                        else:
+                            self.position = close + 3 if close >= 0 else len(raw)
+                        self._afresh = True
+                        return
+                    # A section inside SVG or MathML, a comment up to the next `>` outside: let it be outside.
+                    foreign.leave_for_certain()
+                    yield Piece("unsure", "", position, position, "html", False, forced=True)
+                    everything = self.watch_all or foreign.open
+                if last and not _is_closed(token.source):
+                    break  # it has no end: what still has to come must stand in front of it
             position = end
         self.position = position
 

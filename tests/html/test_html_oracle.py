@@ -82,6 +82,7 @@ ANY_PAGE = given(PAGES, st.lists(st.integers(0, 300), max_size=3))
         "<svg><form><desc></form><script href=//tube.example/a.js />",
         "<svg><g><desc><b></b></g><image href=//tube.example/i>",
         "<svg><desc><p>a<p>b</p></svg><img src=//tube.example/p>",
+        "<div><math></div><![CDATA[<!doctype html><iframe src=https://www.tube.example/1>",
     ],
 )
 def test_what_generated_pages_once_found_stays_found(page: str) -> None:
