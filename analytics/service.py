@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics import jobs
+from analytics.relay import Relay
 from analytics.reports.access import LINK, Access
 from analytics.reports.api import Api, refuse, reply
 from analytics.reports.dashboard.pages import Dashboard
@@ -121,6 +122,7 @@ class Service:
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
+            *Relay(self.data_dir, self.guard).routes(),
             *api.routes(),
             *Dashboard(api, self.guard).routes(),
         ]

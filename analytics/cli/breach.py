@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from analytics.cli.common import load_policy, opened, store_option
+from analytics.cli.common import errands_on, load_policy, store_option
 from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
@@ -42,20 +42,16 @@ def breach(
 ) -> int | None:
     import msgspec
 
-    from analytics.breach import as_dict, report
-    from analytics.retention import Place
-    from consent_middleware.rights.providers import ProviderError, asked_of_the_site
+    from analytics.breach import as_dict
+    from analytics.errands import CountAffected
 
     policy, now = load_policy(policy_path), dt.datetime.now(dt.UTC)
     start, end, known = moment(first), moment(last), moment(noticed) if noticed else now
     if end < start:
         raise UserError("--until lies before --from")
-    try:
-        site_asked = asked_of_the_site(policy, hooks)
-        with opened(store_url, data_dir, policy) as store, Place(store, data_dir, policy, now).ledger() as ledger:
-            found = report(store, data_dir, policy, ledger, start, end, known)
-    except ProviderError as error:
-        raise UserError(str(error)) from None
+    with errands_on(store_url, data_dir, policy, policy_path) as do:
+        answer = do(CountAffected(start, end, known, hooks))
+    found, site_asked = answer.report, answer.site_asked
     if format_ == "json":
         click.echo(msgspec.json.encode({**as_dict(found), "site_asked": site_asked}))
         return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +13,9 @@ from analytics.store import Store, StoreUnavailable, open_store
 from analytics.store.migrations import set_cells_retention, set_retention
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
+
+if TYPE_CHECKING:
+    from analytics.errands import Errand
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -47,3 +51,27 @@ def opened(store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None) 
         set_retention(store, policy.retention.raw_days)
         set_cells_retention(store, policy.retention.cells_months)
     return store
+
+
+@contextlib.contextmanager
+def errands_on(
+    store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None, policy_path: Path
+) -> Iterator[Callable[..., Any]]:
+    """A function that does an errand: `(errand)`, or `(errand, on_progress)`; it gives the errand's answer.
+
+    The service does it when one has the embedded store open, else it is done here. Raises UserError in one line.
+    """
+    from analytics import errands, relay
+    from analytics.reports.asking import running_service
+
+    data_dir = data_dir.absolute()
+    its_own = not store_url or store_url == f"chdb://{data_dir / 'store'}"
+    if its_own and (service := running_service(data_dir)) is not None:
+        yield lambda errand, on_progress=None: relay.send(service, errand, policy_path if policy else None)
+        return
+    with opened(store_url, data_dir, policy) as store:
+
+        def here(errand: Errand, on_progress: Callable[[int], None] = lambda done: None) -> Any:
+            return errands.do(errand, store, data_dir, policy, on_progress)
+
+        yield here

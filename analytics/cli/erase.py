@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
-from analytics.cli.common import load_policy, opened, store_option
+from analytics.cli.common import errands_on, load_policy, store_option
 from consent_middleware.capture import visitor_key
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
-if TYPE_CHECKING:
-    from analytics.store import Store
-    from consent_middleware.policy import PrivacyPolicy
-
 ID_LENGTH: Final = 22  # of 128 random bits in the alphabet of URLs
-# A worker syncs its newest rows within a second (SpoolLimits.sync_seconds); before that, the loader can't see them.
-SYNCED_SECONDS: Final = 3.0
-LOOK_SECONDS: Final = 0.25
 
 
 @click.command(help="Erase the rows of a visitor, named by the value of the visitor cookie or by its key.")
@@ -42,52 +34,26 @@ def erase(
 ) -> int | None:
     import msgspec
 
-    from analytics import subject
+    from analytics.errands import Erase
 
     if not replay and (visitor is None) == (key is None):
         raise UserError("name the visitor: the value of the visitor cookie, or --key NUMBER (or --replay)")
     policy = load_policy(policy_path)
-    with opened(store_url, data_dir, policy) as store:
-        if replay:
-            removed = {"erased_rows": subject.replay_erasures(store, data_dir)}
-        else:
-            wanted = key if key is not None else visitor_key(visitor or "")
-            if not find(store, data_dir, policy, wanted):
-                _say_unknown(visitor or str(key), format_)
-                return 1
-            removed = {"erased_rows": subject.erase(store, data_dir, [wanted]).get(wanted, 0)}
-        time.sleep(3)  # the engine takes old parts away a second or two after they were replaced
-        left = store.query("SELECT count() FROM events WHERE visitor IN (SELECT visitor FROM erased)")[0][0]
-        removed["left"] = int(left)
+    wanted = None if replay else key if key is not None else visitor_key(visitor or "")
+    with errands_on(store_url, data_dir, policy, policy_path) as do:
+        found = do(Erase(wanted))
     if format_ == "json":
-        click.echo(msgspec.json.encode(removed))
-    else:
-        click.echo(f"{removed['erased_rows']} rows erased, {removed['left']} left")
-    return 1 if removed["left"] else None
+        click.echo(msgspec.json.encode(found))
+    if not found.known:
+        _say_unknown(visitor or str(key))
+        return 1
+    if format_ == "text":
+        click.echo(f"{counted(found.erased_rows, 'row')} erased, {found.left} left")
+    return 1 if found.left else None
 
 
-def find(store: Store, data_dir: Path, policy: PrivacyPolicy, visitor: int) -> bool:
-    """Load what is in the spool until something of this visitor is here; False when nothing came in SYNCED_SECONDS."""
-    from analytics import subject
-    from analytics.ingest import loader
-
-    ends = time.monotonic() + SYNCED_SECONDS
-    while True:
-        last = time.monotonic() >= ends
-        loader.load_pending(store, data_dir, policy)
-        if subject.is_known(store, data_dir, visitor):
-            return True
-        if last:
-            return False
-        time.sleep(LOOK_SECONDS)
-
-
-def _say_unknown(named: str, format_: str) -> None:
+def _say_unknown(named: str) -> None:
     """Nothing of that visitor is here: most often the id was mistyped or cut while it was copied."""
-    import msgspec
-
-    if format_ == "json":
-        click.echo(msgspec.json.encode({"known": False, "erased_rows": 0, "left": 0}))
     length = "" if named.isdigit() or len(named) == ID_LENGTH else f"; this one has {len(named)}"
     click.echo(
         f'error: no visitor "{named}" is known here, and nothing was erased. The value of the visitor cookie has '

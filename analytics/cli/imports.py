@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from analytics.cli.common import load_policy, opened
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from analytics.cli.common import errands_on, load_policy
+from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.policy import PrivacyPolicy
 
 REPORTS = (
@@ -71,9 +71,7 @@ def import_(
 ) -> int | None:
     import msgspec
 
-    from analytics.ingest.accesslog import import_log
-    from analytics.ingest.exports.cells import import_export
-    from analytics.ingest.exports.reading import is_export
+    from analytics.errands import Import
 
     policy = _policy_or_none(policy_path)
     site = site or (policy.site.site_id if policy else "localhost")
@@ -82,27 +80,17 @@ def import_(
         click.echo(
             f"No policy file: site {site}, query parameters {', '.join(sorted(allowed))}, rows kept 35 days.", err=True
         )
-    chosen: Any = "combined" if log_format == "common" else log_format
+    chosen = "combined" if log_format == "common" else log_format
+    period = (days[0].date(), days[1].date()) if days else None
     wrong = 0
-    with opened(None, data_dir, policy) as store:
+    with errands_on(None, data_dir, policy, policy_path) as do:
         for log in logs:
-            if is_export(log):
-                period = (days[0].date(), days[1].date()) if days else None
-                for taken in import_export(store, log, site=site, report=report, days=period):
-                    _show_cells(log, taken, format_)
-                continue
             with _bar(log) as advance:
-                summary = import_log(
-                    store,
-                    data_dir,
-                    log,
-                    site=site,
-                    basis=basis,
-                    allowed=allowed,
-                    format_=chosen,
-                    again=again,
-                    on_progress=advance,
-                )
+                found = do(Import(str(log.absolute()), site, basis, allowed, chosen, report, period, again), advance)
+            for taken in found.cells:
+                _show_cells(log, taken, format_)
+            if (summary := found.lines) is None:
+                continue
             wrong += sum(summary.rejected.values()) + (summary.damage is not None)
             if format_ == "json":
                 click.echo(msgspec.json.encode({"log": str(log), **msgspec.structs.asdict(summary)}))
@@ -119,9 +107,9 @@ def _show_cells(path: Path, taken: Any, format_: str) -> None:
         return
     name = path.name if taken.name == path.name else f"{path.name}: {taken.name}"
     if taken.cells:
-        click.echo(f"{name}: {taken.cells:,} cells of {taken.tool} imported, {taken.first} to {taken.last}")
+        click.echo(f"{name}: {counted(taken.cells, 'cell')} of {taken.tool} imported, {taken.first} to {taken.last}")
     else:
-        click.echo(f"{name}: nothing new; {taken.held:,} cells whose days were imported before")
+        click.echo(f"{name}: nothing new; {counted(taken.held, 'cell')} whose days were imported before")
     if taken.held and taken.cells:
         click.echo(f"  {taken.held:,} cells left out: their days were imported before")
 
@@ -136,7 +124,7 @@ def _show(log: Path, summary: Any) -> None:
         click.echo(f"{log}: nothing new for {summary.site}; {summary.nothing}")
     else:
         before = " (the rest was imported before)" if summary.resumed_at else ""
-        click.echo(f"{log}: {summary.lines:,} lines of {summary.format} imported for {summary.site}{before}")
+        click.echo(f"{log}: {counted(summary.lines, 'line')} of {summary.format} imported for {summary.site}{before}")
     for reason, count in sorted(summary.rejected.items(), key=lambda item: -item[1]):
         click.echo(f"  {count:,} rejected: {reason}; such as: {summary.examples[reason]}")
     if summary.damage:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from analytics.cli.common import load_policy, opened, store_option
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from analytics.cli.common import errands_on, load_policy, store_option
+from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 
 
 @click.command(help="Load spooled segments into the store, exactly once, and act on visitors' requests.")
@@ -22,21 +22,20 @@ from consent_middleware.cli.options import data_dir_option, format_option, polic
 def load(
     retry: bool, watch: float | None, store_url: str | None, policy_path: Path, data_dir: Path, format_: str
 ) -> int | None:
-    from analytics.ingest import loader
+    from analytics.errands import Load
+    from analytics.ingest.loader import LoadSummary
     from analytics.store import StoreUnavailable
 
     policy = load_policy(policy_path)
-    with opened(store_url, data_dir, policy) as store:
+    with errands_on(store_url, data_dir, policy, policy_path) as do:
         while True:
             try:
-                summary = loader.load_pending(store, data_dir, policy)
-                if retry:
-                    summary = loader.retry_quarantine(store, data_dir, summary)
+                summary = do(Load(retry))
             except StoreUnavailable as error:
                 click.echo(f"the store is away, nothing is lost: {error}", err=True)
                 if watch is None:
                     return 1
-                summary = loader.LoadSummary()
+                summary = LoadSummary()
             if watch is None or summary.rows or summary.quarantined:
                 _show(summary, format_)
             if watch is None:
@@ -49,12 +48,15 @@ def _show(summary: msgspec.Struct, format_: str) -> None:
     if format_ == "json":
         click.echo(msgspec.json.encode(values))
         return
-    click.echo(
-        f"{values['rows']} rows loaded in {values['batches']} batches, {values['segments_removed']} segments done"
-    )
+    done = [
+        counted(values["rows"], "row") + f" loaded in {counted(values['batches'], 'batch', 'batches')}",
+        counted(values["segments_removed"], "segment") + " done",
+    ]
+    click.echo(", ".join(done))
     if values["answered"]:
-        click.echo(f"{values['answered']} requests of visitors answered")
+        click.echo(counted(values["answered"], "request of a visitor", "requests of visitors") + " answered")
     if values["quarantined"]:
-        click.echo(f"{values['quarantined']} rows are in the quarantine: see `analytics doctor`, then `load --retry`")
+        rows = counted(values["quarantined"], "row is", "rows are")
+        click.echo(f"{rows} in the quarantine: see `analytics doctor`, then `load --retry`")
     if values["torn_bytes"]:
         click.echo(f"{values['torn_bytes']} bytes behind the last whole row were cut off")

@@ -9,7 +9,7 @@ import click
 
 from analytics.anonymise import sealed
 from analytics.anonymise.signing import is_public_key
-from consent_middleware.cli.options import data_dir_option, format_option
+from consent_middleware.cli.options import counted, data_dir_option, format_option
 from consent_middleware.lazy import UserError
 
 
@@ -37,5 +37,5 @@ def verify(releases_dir: Path | None, keys: tuple[str, ...], data_dir: Path, for
         for problem in problems:
             click.echo(problem)
         releases = f"{count} release" + "s" * (count != 1)
-        click.echo(f"{releases}, {len(problems)} problems" if problems else f"{releases}: all as sealed")
+        click.echo(f"{releases}, {counted(len(problems), 'problem')}" if problems else f"{releases}: all as sealed")
     return 1 if problems else 0

@@ -20,6 +20,7 @@ import msgspec
 
 Role = Literal["analyst", "operator", "auditor"]
 LINK: Final = "shared link"
+LOCAL: Final = "local"  # no id of a token in the file looks like this: those are hexadecimal
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -56,6 +57,11 @@ class Grant(msgspec.Struct, frozen=True):
     def operates(self) -> bool:
         return self.role == "operator"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it stands for a command of this machine, which read its token from the data folder."""
+        return self.id == LOCAL
+
 
 class Book(msgspec.Struct, frozen=True):
     """The whole file; `key` signs the dashboard's sessions."""
@@ -89,7 +95,7 @@ class Access:
     def local_token(self) -> str:
         """A token for the commands of this machine, valid as long as this process lives."""
         token = _new_token()
-        self._local = Grant("local", "command line", "operator", (), _digest(token), _now())
+        self._local = Grant(LOCAL, "command line", "operator", (), _digest(token), _now())
         return token
 
     def first_token(self) -> str | None:

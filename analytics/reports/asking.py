@@ -34,18 +34,19 @@ class Remote:
         self.url, self.token = url.rstrip("/"), token
 
     def about(self) -> dict[str, Any]:
-        return self._send("/api/sites", None)
+        return self.send("/api/sites", None)
 
     def ask(self, query: dict[str, Any]) -> dict[str, Any]:
-        return self._send("/api/v2/query", query)
+        return self.send("/api/v2/query", query)
 
-    def _send(self, path: str, body: object) -> dict[str, Any]:
+    def send(self, path: str, body: object, timeout: float = 60.0) -> dict[str, Any]:
+        """The answer's JSON; `timeout` in seconds. Raises UserError."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as response:
+            with opener.open(request, timeout=timeout) as response:
                 answer: dict[str, Any] = json.load(response)
                 return answer
         except urllib.error.HTTPError as error:

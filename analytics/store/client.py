@@ -64,7 +64,7 @@ class _Folder:
                     lock.close()
                     raise StoreInUse(
                         f"{path}: the store is in use by {holder}; the embedded engine allows one process per folder: "
-                        "stop that process, or use its dashboard and API"
+                        "stop that process, or wait until it is done"
                     ) from None
                 lock.truncate(0)
                 since = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

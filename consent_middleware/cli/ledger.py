@@ -117,7 +117,8 @@ def seal_command(policy_path: Path, data_dir: Path) -> None:
     with opened_ledger(policy_path, data_dir) as opened:
         signed = seal(opened)
     click.echo(
-        f"head {signed.head.number} over {sum(part.size for part in signed.head.chains):,} entries: {signed.head.root}"
+        f"head {signed.head.number} over "
+        f"{counted(sum(part.size for part in signed.head.chains), 'entry', 'entries')}: {signed.head.root}"
     )
     click.echo(f"keep a copy where nobody who can write here can: {head_file(data_dir, signed.head.number)}", err=True)
 

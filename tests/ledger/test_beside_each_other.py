@@ -93,6 +93,6 @@ async def test_a_log_that_somebody_removed_is_never_written_over_what_others_wro
             with pytest.raises(LedgerUnavailable, match=why):
                 await a_consent(services)
         assert "sound: 1 entry " in await consent(tmp_path, "ledger", "verify")
-        assert "head 1 over 1 entries" in await consent(tmp_path, "ledger", "seal")
+        assert "head 1 over 1 entry:" in await consent(tmp_path, "ledger", "seal")
     assert "sound: 1 entry in 1 chain, 1 head" in await consent(tmp_path, "ledger", "verify")
     assert "given by banner" in await consent(tmp_path, "record", "--record", kept)

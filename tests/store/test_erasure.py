@@ -12,8 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from analytics import subject
-from analytics.cli import erase
+from analytics import errands, subject
 from analytics.ingest import loader, quarantine
 from analytics.ingest.loader import load_pending
 from analytics.store import Store, open_store
@@ -191,15 +190,15 @@ def test_a_visitor_that_nobody_knows_is_no_erasure_of_nothing(tmp_path: Path) ->
     assert mistyped.returncode == 1
     assert "no visitor" in mistyped.stderr
     assert "has 22 letters, digits, - or _; this one has 21" in mistyped.stderr
-    assert (right.returncode, right.stdout) == (0, "1 rows erased, 0 left\n")
+    assert (right.returncode, right.stdout) == (0, "1 row erased, 0 left\n")
 
 
 def test_a_visitor_is_known_whose_only_row_no_block_holds_yet(tmp_path: Path, plain_store: Store) -> None:
     """The visit was a moment ago: the worker that wrote it lives, and syncs it within its second."""
-    assert 2 * SpoolLimits().sync_seconds < erase.SYNCED_SECONDS
+    assert 2 * SpoolLimits().sync_seconds < errands.SYNCED_SECONDS
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=1.0))
     spool.append(row(1, visitor=MARY))
-    assert erase.find(plain_store, tmp_path, POLICY, MARY)
+    assert errands.find(plain_store, tmp_path, POLICY, MARY)
     spool.close()
 
 

@@ -1,0 +1,181 @@
+"""What the commands do with the store, as values: done in the command, or by the service that owns the data folder.
+
+The embedded engine lets one process open a folder. So that a right can be served and a breach be counted while the
+service runs, a command hands its errand to the service. It shows the token of `service.json`, a file of the data
+folder with mode 0600: whoever can read that file could open the store as well.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from analytics import breach, doctor, subject
+from analytics.ingest import loader
+from analytics.ingest.accesslog import ImportSummary, import_log
+from analytics.ingest.exports.cells import CellSummary, import_export
+from analytics.ingest.exports.reading import is_export
+from analytics.ingest.progress import only_loader
+from analytics.retention import Place
+from analytics.store import Store
+from consent_middleware.lazy import UserError
+from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.rights.providers import ProviderError, asked_of_the_site
+
+SETTLE_SECONDS: Final = 3  # the engine takes old parts away a second or two after they were replaced
+# A worker syncs its newest rows within a second (SpoolLimits.sync_seconds); before that, the loader can't see them.
+SYNCED_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 0.25
+Answer = TypeVar("Answer")
+
+
+class Examine(msgspec.Struct, frozen=True, tag="doctor"):
+    hooks: str | None = None
+
+
+class CountAffected(msgspec.Struct, frozen=True, tag="breach"):
+    first: dt.datetime
+    last: dt.datetime
+    noticed: dt.datetime
+    hooks: str | None = None
+
+
+class Erase(msgspec.Struct, frozen=True, tag="erase"):
+    """`visitor`: a key; None erases again whoever stands on the list of erasures."""
+
+    visitor: int | None
+
+
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    retry: bool = False
+
+
+class Import(msgspec.Struct, frozen=True, tag="import"):
+    """One file, by its absolute path. `allowed`: query parameters that are kept; `again`: although another site has it."""
+
+    log: str
+    site: str
+    basis: str
+    allowed: frozenset[str]
+    format: str | None = None
+    report: str | None = None
+    days: tuple[dt.date, dt.date] | None = None
+    again: bool = False
+
+
+Errand = Examine | CountAffected | Erase | Load | Import
+
+
+class Affected(msgspec.Struct, frozen=True):
+    """`site_asked`: whether a module of the site with its own tables was named."""
+
+    report: breach.Report
+    site_asked: bool
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """`left`: rows of erased visitors that are still found."""
+
+    erased_rows: int = 0
+    left: int = 0
+    known: bool = True
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """Of an access log `lines`, of another tool's export `cells`."""
+
+    lines: ImportSummary | None = None
+    cells: list[CellSummary] = []
+
+
+ANSWERS: Final[dict[type, type]] = {
+    Examine: doctor.Found,
+    CountAffected: Affected,
+    Erase: Erased,
+    Load: loader.LoadSummary,
+    Import: Imported,
+}
+
+
+def do(
+    errand: Errand,
+    store: Store,
+    data_dir: Path,
+    policy: PrivacyPolicy | None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Any:
+    """Do it; the answer is of the type that ANSWERS gives. Raises UserError, StoreError."""
+    if isinstance(errand, Import):
+        return _import(errand, store, data_dir, on_progress)
+    if policy is None:
+        raise UserError("this needs the policy file: name it by --policy")
+    now = dt.datetime.now(dt.UTC)
+    if isinstance(errand, Examine):
+        return doctor.examine(store, data_dir, policy, errand.hooks, now)
+    if isinstance(errand, CountAffected):
+        return _affected(errand, store, data_dir, policy, now)
+    if isinstance(errand, Erase):
+        return _erase(errand, store, data_dir, policy)
+    with only_loader(data_dir / "spool"):
+        summary = loader.load_pending(store, data_dir, policy)
+        return loader.retry_quarantine(store, data_dir, summary) if errand.retry else summary
+
+
+def _affected(errand: CountAffected, store: Store, data_dir: Path, policy: PrivacyPolicy, now: dt.datetime) -> Affected:
+    try:
+        site_asked = asked_of_the_site(policy, errand.hooks)
+        with Place(store, data_dir, policy, now).ledger() as ledger:
+            found = breach.report(store, data_dir, policy, ledger, errand.first, errand.last, errand.noticed)
+    except ProviderError as error:
+        raise UserError(str(error)) from None
+    return Affected(found, site_asked)
+
+
+def _erase(errand: Erase, store: Store, data_dir: Path, policy: PrivacyPolicy) -> Erased:
+    """The loader may go on while this looks and waits, and not while rows are taken away."""
+    if errand.visitor is not None and not find(store, data_dir, policy, errand.visitor):
+        return Erased(known=False)
+    with only_loader(data_dir / "spool"):
+        if errand.visitor is None:
+            rows = subject.replay_erasures(store, data_dir)
+        else:
+            rows = subject.erase(store, data_dir, [errand.visitor]).get(errand.visitor, 0)
+    time.sleep(SETTLE_SECONDS)
+    left = store.query("SELECT count() FROM events WHERE visitor IN (SELECT visitor FROM erased)")[0][0]
+    return Erased(rows, int(left))
+
+
+def find(store: Store, data_dir: Path, policy: PrivacyPolicy, visitor: int) -> bool:
+    """Load what is in the spool until something of this visitor is here; False when nothing came in SYNCED_SECONDS."""
+    ends = time.monotonic() + SYNCED_SECONDS
+    while True:
+        last = time.monotonic() >= ends
+        loader.load_pending(store, data_dir, policy)
+        if subject.is_known(store, data_dir, visitor):
+            return True
+        if last:
+            return False
+        time.sleep(LOOK_SECONDS)
+
+
+def _import(errand: Import, store: Store, data_dir: Path, on_progress: Callable[[int], None]) -> Imported:
+    log = Path(errand.log)
+    try:
+        if is_export(log):
+            cells = import_export(store, log, site=errand.site, report=errand.report, days=errand.days)
+            return Imported(cells=cells)
+        chosen: Any = errand.format
+        lines = import_log(
+            store, data_dir, log, site=errand.site, basis=errand.basis, allowed=errand.allowed, format_=chosen,
+            again=errand.again, on_progress=on_progress,
+        )  # fmt: skip
+    except PermissionError as error:
+        raise UserError(f"{log}: {error.strerror}: the process that owns the store has to read it") from None
+    except FileNotFoundError:
+        raise UserError(f"{log}: the process that owns the store does not see this file") from None
+    return Imported(lines)
