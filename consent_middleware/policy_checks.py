@@ -30,6 +30,14 @@ ISO_DURATION = re.compile(
     r"(?:t(?:(?P<hour>\d+)h)?(?:(?P<minute>\d+)m)?(?:(?P<second>\d+)s)?)?"
 )
 LONGEST_PERIOD_DAYS = {"standard": 31, "small": 31}
+# What a release holds when `anonymity.cubes` names nothing, by tier; a test compares with what is really sealed.
+CUBES = {
+    "standard": (
+        "total", "path", "entry-page", "exit-page", "source", "channel", "campaign", "country", "language", "browser",
+        "os", "device", "weekday-hour", "visit-length", "event",
+    ),
+    "small": ("total", "channel", "country", "device", "visit-length"),
+}  # fmt: skip
 PERIODS = ("day", "week", "month")
 COOKIE_NAME = re.compile(r"^[!#$%&'*+\-.0-9A-Z^_`a-z|~]+$")  # RFC 9110 token; `*` is our wildcard too
 LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
@@ -251,9 +259,28 @@ def _anonymity(policy: PrivacyPolicy) -> Iterator[str]:
 
 def _recipients(policy: PrivacyPolicy) -> Iterator[str]:
     seen: set[str] = set()
+    sealed = _sealed_cubes(policy)
     for index, recipient in enumerate(policy.recipients):
         if recipient.name in seen:
             yield f'recipient[{index}].name: "{recipient.name}" is declared twice'
         seen.add(recipient.name)
         if problem := refuse_transfer(recipient.country, recipient.safeguard):
             yield f'recipient[{index}] "{recipient.name}": {problem}'
+        for number, cube in enumerate(recipient.cubes):
+            if cube not in sealed:
+                yield f"recipient[{index}].cubes[{number}]: {_not_a_cube(cube, sealed)}"
+
+
+def _sealed_cubes(policy: PrivacyPolicy) -> tuple[str, ...]:
+    """The names of the cubes that a release of this policy holds; the total is in every one."""
+    named = tuple(cube if isinstance(cube, str) else cube.name for cube in policy.anonymity.cubes)
+    return tuple(dict.fromkeys(("total", *named))) if named else CUBES[policy.anonymity.tier]
+
+
+def _not_a_cube(name: str, sealed: tuple[str, ...]) -> str:
+    if name in CUBES["standard"]:
+        return f'"{name}" is not sealed: add it to anonymity.cubes (sealed are: {", ".join(sealed)})'
+    near = difflib.get_close_matches(name, sealed, n=1)
+    return f'"{name}" is not a cube ' + (
+        f'(did you mean "{near[0]}"?)' if near else f"(sealed are: {', '.join(sealed)})"
+    )

@@ -1,8 +1,8 @@
 """Keeps `consent_middleware/pages/locales/` in step with the source: `python scripts/locales.py [LANGUAGE ...]`.
 
 Writes the template (`consent.pot`), brings every `.po` that exists up to date (new sentences empty, gone ones removed),
-begins one for each LANGUAGE that is named, and makes `dates.json` from CLDR. Babel is needed here and nowhere at run
-time.
+begins one for each LANGUAGE that is named, and makes `dates.json` and `countries/` from CLDR. Babel is needed here
+and nowhere at run time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from babel import Locale
 from babel.dates import format_date
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
@@ -22,10 +23,12 @@ from babel.messages.pofile import read_po, write_po
 
 from consent_middleware.pages.catalogue import DOMAIN, LOCALES, catalogue_path
 from consent_middleware.pages.languages import NAMES
+from consent_middleware.pages.words import country_file
 
 PAGES = LOCALES.parent
 # `self` is what Words calls itself.
 KEYWORDS = {"t": None, "self": None, "several": (1, 2)}
+NO_COUNTRIES = frozenset(("EU", "EZ", "UN", "XA", "XB", "QO", "ZZ"))  # unions, test locales, "unknown"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext.babel_extract")]
 # No time stamp, no author: the same sentences give the same file.
 HEADERS = [
@@ -78,6 +81,13 @@ def dates() -> dict[str, list[str]]:
     return patterns
 
 
+def countries(language: str) -> dict[str, str]:
+    """Code -> name of every country, as this language calls it; in English where CLDR has no name."""
+    english, own = Locale("en").territories, Locale.parse(language).territories
+    codes = sorted(code for code in english if len(code) == 2 and code.isalpha() and code not in NO_COUNTRIES)
+    return {code: str(own.get(code, english[code])) for code in codes}
+
+
 def main(begin: list[str]) -> None:
     if unknown := set(begin) - set(NAMES):
         raise SystemExit(f"not in languages.py: {', '.join(sorted(unknown))}")
@@ -85,6 +95,8 @@ def main(begin: list[str]) -> None:
     write(source, LOCALES / f"{DOMAIN}.pot")
     (LOCALES / "dates.json").write_text(json.dumps(dates(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     for language in NAMES:
+        names = json.dumps(countries(language), ensure_ascii=False, indent=0)
+        country_file(language).write_text(names + "\n", encoding="utf-8")
         known = catalogue_path(language).is_file() or language in begin
         if language != "en" and known and (missing := update(language, source)):
             print(f"{language}: {missing} sentences to translate")

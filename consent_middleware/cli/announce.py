@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from consent_middleware.cli.opening import load_policy, opened_ledger
-from consent_middleware.cli.options import data_dir_option, policy_option
+from consent_middleware.cli.options import counted, data_dir_option, policy_option, site_address
 from consent_middleware.lazy import UserError
 
 
@@ -23,12 +23,13 @@ def announce(site: str, hooks: str | None, dry_run: bool, policy_path: Path, dat
     from consent_middleware.rights.providers import HOW_TO_NAME_HOOKS, ProviderError, asked_of_the_site
 
     policy = load_policy(policy_path)
+    site = site_address(site, policy.site.hosts)
     try:
         if not asked_of_the_site(policy, hooks):
             raise UserError(f"nobody says whom to write to: {HOW_TO_NAME_HOOKS}")
         if dry_run:
             subject, text = announcing.letter_text(policy, site)
-            click.echo(f"{subject}\n\n{text}\nTo {len(announcing.addresses())} addresses.")
+            click.echo(f"{subject}\n\n{text}\nTo {counted(len(announcing.addresses()), 'address', 'addresses')}.")
             return 0
         with opened_ledger(policy_path, data_dir, writing=True) as ledger:
             done = announcing.announce(policy, data_dir, ledger, site)

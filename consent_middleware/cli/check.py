@@ -134,7 +134,7 @@ def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> N
             where = f" of {surprise.where}" if surprise.where else ""
             click.echo(f"{title}: {surprise.kind} {surprise.name}{where}{who} {surprise.reason}")
     if asked_for_visit:
-        click.echo(f"visited {len(report.pages)} page(s)")
+        click.echo(f"visited {counted(len(report.pages), 'page')}")
         if report.after_accepting is None:
             click.echo("warning: the site has no consent page, so nothing was accepted: one visit was compared")
     if report.ok:

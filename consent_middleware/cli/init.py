@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from consent_middleware.cli.options import policy_option
+from consent_middleware.cli.options import counted, policy_option
 from consent_middleware.lazy import UserError
 
 
@@ -39,6 +39,8 @@ def init(url: str | None, policy_path: Path, pages: int, force: bool) -> None:
     except OSError as error:
         raise UserError(f"{policy_path}: can't be written: {error.strerror or error}") from None
     click.echo(
-        f"{policy_path}: {len(policy.purposes)} purposes, {len(policy.cookies)} cookies and storage keys, "
-        f"{len(policy.vendors)} vendors. Fill in the controller, decide the purposes, then run `consent check`."
+        f"{policy_path}: {counted(len(policy.purposes), 'purpose')}, "
+        f"{counted(len(policy.cookies), 'cookie or storage key', 'cookies and storage keys')}, "
+        f"{counted(len(policy.vendors), 'vendor')}. "
+        "Fill in the controller, decide the purposes, then run `consent check`."
     )

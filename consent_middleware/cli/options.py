@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import click
+
+from consent_middleware.lazy import UserError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -32,6 +35,30 @@ def data_dir_option(function: F) -> F:
         show_default="$CONSENT_DATA_DIR or var",
         help="The data folder.",
     )(function)
+
+
+def site_address(given: str, hosts: tuple[str, ...]) -> str:
+    """The address of a site that the policy file names, without a slash at its end. Raises UserError.
+
+    What is given goes into letters: a mistyped host would lead people to a stranger.
+    """
+    known = f"; the policy file names {', '.join(hosts)}" if hosts else ""
+    try:
+        parts = urlsplit(given)
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise UserError(f'--site: "{given}" is not an address{known}') from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise UserError(f'--site: "{given}" is not an address such as https://{(hosts or ("example.org",))[0]}{known}')
+    for entry in hosts:
+        named = urlsplit(f"//{entry}")
+        name = (named.hostname or "").removeprefix("www.")
+        fits = host.endswith(name[1:]) if name.startswith("*.") else host.removeprefix("www.") == name
+        if fits and named.port in (None, parts.port):
+            return given.rstrip("/")
+    if hosts:
+        raise UserError(f'--site: "{host}{port}" is none of the site\'s hosts{known} (site.hosts)')
+    return given.rstrip("/")
 
 
 def format_option(*formats: str) -> Callable[[F], F]:

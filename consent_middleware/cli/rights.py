@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from consent_middleware.cli.opening import load_policy, opened_ledger
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option, site_address
 from consent_middleware.lazy import UserError
 from consent_middleware.ledger import Ledger
 from consent_middleware.rights.acting import Office, act, stop_marketing
@@ -238,7 +238,8 @@ def remind_command(policy_path: Path, data_dir: Path) -> int:
 @click.option("--text", default="", help="What they wrote, in short.")
 @policy_option
 def link_command(right: str, address: str, site: str, text: str, policy_path: Path) -> None:
-    page = f"{site.rstrip('/')}{load_policy(policy_path).site.prefix}/data/confirm"
+    policy = load_policy(policy_path)
+    page = f"{site_address(site, policy.site.hosts)}{policy.site.prefix}/data/confirm"
     try:
         links = RequestLinks(secrets_from(None))
         click.echo(links.link(page, address, right, nonce=secrets.token_urlsafe(16), text=text))

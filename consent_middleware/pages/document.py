@@ -29,6 +29,15 @@ class Table(Struct, frozen=True, tag="table"):
     code: int = -1
 
 
+def table_of(caption: str, columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...], code: int = -1) -> Table:
+    """A table without the columns that no row has anything in; the first column names the rows and always stays."""
+    kept = [n for n in range(len(columns)) if n == 0 or any(row[n] for row in rows)]
+    return Table(
+        caption, tuple(columns[n] for n in kept), tuple(tuple(row[n] for n in kept) for row in rows),
+        kept.index(code) if code in kept else -1,
+    )  # fmt: skip
+
+
 class Facts(Struct, frozen=True, tag="facts"):
     """What is to be known about one thing: pairs of a label and a text."""
 

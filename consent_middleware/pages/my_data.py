@@ -59,7 +59,8 @@ async def show(services: Services, request: Request) -> Response:
     t = words_for(services.policy, page_language(services.policy, request))
     visitor = visitor_of(request)
     answer = await _answer(services, visitor) if visitor else None
-    if form in {"json", "csv"}:
+    browsed = "text/html" in request.headers.get("accept", "")
+    if form in {"json", "csv"} and (visitor or not browsed):  # a page tells a person better that there is nothing
         if visitor and answer is not None:
             # Noted as answered at once: the copy itself may be taken away before anybody looks whether it lies there.
             ticket = ticket_for(services, visitor, "export", time.time())

@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consent_middleware.pages.document import Block, Bullets, Document, Facts, Link, Paragraph, Part, Table
+from consent_middleware.pages.document import (
+    Block,
+    Bullets,
+    Document,
+    Facts,
+    Link,
+    Paragraph,
+    Part,
+    Table,
+    table_of,
+)
 from consent_middleware.pages.purposes import (
     basis_name,
     cookie_lines,
@@ -97,7 +107,7 @@ def visit(policy: PrivacyPolicy, t: Words) -> Part:
 def purposes(policy: PrivacyPolicy, t: Words) -> Part:
     cards = purpose_cards(policy, t)
     rows = tuple((card.title, card.description, card.basis, card.without_it) for card in cards)
-    table = Table(
+    table = table_of(
         t("Purposes"), (t("Purpose"), t("What for"), t("Legal basis"), t("What does not work without it")), rows
     )
     ask = t(
@@ -139,17 +149,18 @@ def cookie_table(policy: PrivacyPolicy, t: Words) -> Table:
         for line in cookie_lines(policy, t)
     )
     columns = (t("Name"), t("Kind"), t("Purpose"), t("What for"), t("Provider"), t("Kept for"))
-    return Table(t("Cookies and similar technologies"), columns, rows, code=0)
+    return table_of(t("Cookies and similar technologies"), columns, rows, code=0)
 
 
 def vendor_table(policy: PrivacyPolicy, t: Words) -> Table | None:
     rows = tuple(
-        (line.name, line.purpose_title, line.role, line.country, line.safeguard) for line in vendor_lines(policy, t)
+        (line.name, line.purpose_title, line.role, line.country_name, line.safeguard)
+        for line in vendor_lines(policy, t)
     )
     if not rows:
         return None
     columns = (t("Name"), t("Purpose"), t("Role"), t("Country"), t("Safeguard"))
-    return Table(t("Third parties"), columns, rows)
+    return table_of(t("Third parties"), columns, rows)
 
 
 def cookies(policy: PrivacyPolicy, t: Words) -> Part:
@@ -200,13 +211,13 @@ def statistics(policy: PrivacyPolicy, t: Words) -> Part:
             (
                 recipient.name,
                 t("works on our behalf") if recipient.role == "processor" else t("also uses the data for itself"),
-                recipient.country,
+                t.country(recipient.country),
                 safeguard_name(recipient.safeguard, t),
             )
             for recipient in policy.recipients
         )
         columns = (t("Name"), t("Role"), t("Country"), t("Safeguard"))
-        blocks.append(Table(t("Who receives anonymous statistics"), columns, rows))
+        blocks.append(table_of(t("Who receives anonymous statistics"), columns, rows))
     else:
         blocks.append(Paragraph(t("Nobody receives statistics at present.")))
     return Part("statistics", t("Anonymous statistics for others"), tuple(blocks))
@@ -218,8 +229,8 @@ def transfers(policy: PrivacyPolicy, t: Words) -> Part:
         Paragraph(t("No personal data leaves the European Economic Area and the United Kingdom without protection."))
     ]
     if abroad:
-        rows = tuple((vendor.name, vendor.country, safeguard_name(vendor.safeguard, t)) for vendor in abroad)
-        blocks.append(Table(t("Transfers"), (t("Name"), t("Country"), t("Safeguard")), rows))
+        rows = tuple((vendor.name, t.country(vendor.country), safeguard_name(vendor.safeguard, t)) for vendor in abroad)
+        blocks.append(table_of(t("Transfers"), (t("Name"), t("Country"), t("Safeguard")), rows))
     return Part("transfers", t("Transfers"), tuple(blocks))
 
 
@@ -277,7 +288,7 @@ def changes(policy: PrivacyPolicy, t: Words) -> Part:
     ]
     if policy.revision not in known:
         rows.insert(0, (str(policy.revision), t.date(policy.updated), ""))
-    table = Table(t("Revisions"), (t("Revision"), t("Date"), t("What changed")), tuple(rows))
+    table = table_of(t("Revisions"), (t("Revision"), t("Date"), t("What changed")), tuple(rows))
     text = t(
         "Every revision is dated and kept. A change is announced on our pages. If it touches what you chose, we ask you again."
     )

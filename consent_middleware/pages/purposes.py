@@ -33,7 +33,8 @@ class VendorLine(Struct, frozen=True):
     purpose: str
     purpose_title: str
     role: str
-    country: str
+    country: str  # the code
+    country_name: str
     safeguard: str
     policy_url: str
     hosts: tuple[str, ...]
@@ -147,6 +148,7 @@ def vendor_lines(policy: PrivacyPolicy, t: Words) -> list[VendorLine]:
             purpose_title=purpose_title(policy, policy.purpose(vendor.purpose), t),
             role=t("works on our behalf") if vendor.role == "processor" else t("also uses the data for itself"),
             country=vendor.country,
+            country_name=t.country(vendor.country),
             safeguard=safeguard_name(vendor.safeguard, t),
             policy_url=vendor.policy_url,
             hosts=vendor.hosts,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # One pattern per month and language, such as "{d} janvier {y}"; made from CLDR by scripts/locales.py.
 COMMAS = {"ar": "، ", "ja": "、", "zh": "、"}
 DATES = Path(__file__).parent / "locales" / "dates.json"
+COUNTRIES = Path(__file__).parent / "countries"
 
 
 class Words:
@@ -49,6 +50,10 @@ class Words:
     def date(self, day: dt.date) -> str:
         """A date as it is written out in this language."""
         return _patterns()[catalogue_code(self.language)][day.month - 1].format(d=day.day, y=day.year)
+
+    def country(self, code: str) -> str:
+        """A country's name in this language; the code itself where it is nobody's."""
+        return _countries(catalogue_code(self.language)).get(code, code)
 
     def span(self, amount: int, unit: str) -> str:
         """ "13 months" in this language; `unit` is one of minute, hour, day, month, year."""
@@ -85,6 +90,17 @@ def _isolated(value: object) -> object:
 def _patterns() -> dict[str, list[str]]:
     patterns: dict[str, list[str]] = json.loads(DATES.read_text(encoding="utf-8"))
     return patterns
+
+
+def country_file(language: str) -> Path:
+    """Code -> name of every country; made from CLDR by scripts/locales.py."""
+    return COUNTRIES / f"{language}.json"
+
+
+@functools.lru_cache(maxsize=4)  # 10 kB each: a site speaks a few languages, not all
+def _countries(language: str) -> dict[str, str]:
+    names: dict[str, str] = json.loads(country_file(language).read_text(encoding="utf-8"))
+    return names
 
 
 def words_for(policy: PrivacyPolicy, language: str) -> Words:

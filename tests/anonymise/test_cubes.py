@@ -14,6 +14,7 @@ from analytics.anonymise.cubes import METRICS, CubeError, Known, Thresholded, bu
 from analytics.anonymise.paths import app_paths, known_paths, sitemap_paths
 from analytics.anonymise.periods import Period
 from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.policy_checks import CUBES
 from tests.anonymise.audit_tools import DAY, SITE, policy
 
 
@@ -29,6 +30,12 @@ def test_every_cube_and_metric_that_was_asked_for_is_there() -> None:
         "os", "device", "weekday-hour", "visit-length", "event",
     }  # fmt: skip
     assert {metric for cube in built_in().values() for metric in cube.metrics} == set(METRICS)
+
+
+def test_the_policy_file_knows_the_names_of_what_is_sealed() -> None:
+    for tier, names in CUBES.items():
+        sealed = [cube.name for cube in cubes_of(policy(f'[anonymity]\ntier = "{tier}"\n'))]
+        assert sorted(sealed) == sorted(names)
 
 
 def test_the_shares_of_the_defaults_are_the_whole_budget() -> None:

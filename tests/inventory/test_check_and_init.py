@@ -51,7 +51,9 @@ def consent(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 class TestTheFile:
     def test_a_starter_file_loads_cleanly_and_is_not_overwritten(self, tmp_path: Path) -> None:
-        assert consent(tmp_path, "init").returncode == 0
+        made = consent(tmp_path, "init")
+        assert made.returncode == 0
+        assert "1 purposes" not in made.stdout + made.stderr
         checked = consent(tmp_path, "check")
         assert checked.returncode == 0
         assert "the file is in order" in checked.stdout

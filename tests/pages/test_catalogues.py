@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gettext
 import io
+import json
 import re
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from consent_middleware.pages.catalogue import (
     read_po,
 )
 from consent_middleware.pages.languages import NAMES, direction, pick_language
-from consent_middleware.pages.words import Words
+from consent_middleware.pages.words import Words, country_file
 from tests.pages.sites import TEXT, law_group
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,17 @@ def test_every_language_has_a_catalogue() -> None:
     """A folder that no language names would be dead weight; a language without one would be read in English."""
     folders = {path.name for path in LOCALES.iterdir() if path.is_dir()}
     assert folders == set(NAMES) - {"en"} == set(TRANSLATED)
+
+
+def test_every_language_names_every_country() -> None:
+    named = {language: json.loads(country_file(language).read_text("utf-8")) for language in NAMES}
+    assert len(named["en"]) > 200
+    for language, countries in named.items():
+        assert list(countries) == list(named["en"]), language
+        assert all(countries.values()), language
+    assert Words("fr", {}).country("DE") == "Allemagne"
+    assert Words("en", {}).country("XX") == "XX"
+    assert Words("en", {}).country("") == ""
 
 
 def test_the_documentation_says_of_each_language_who_has_read_it() -> None:

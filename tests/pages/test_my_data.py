@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,26 @@ def test_without_a_cookie_it_says_that_nothing_can_be_found_and_where_to_write(t
     assert "privacy@larkfield.example" in page
     assert visitor.get("/_consent/data?format=json").status_code == 404
     assert visitor.post("/_consent/data/erase").status_code == 404
+
+
+def test_a_download_that_a_person_opens_is_refused_by_a_page(tmp_path: Path) -> None:
+    visitor = browser(tmp_path, accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    for address in ("/_consent/data?format=json", "/_consent/data?format=csv", "/_consent/receipt"):
+        answer = visitor.get(address)
+        assert answer.headers["content-type"].startswith("text/html"), address
+        assert "There is no" in words(answer.text)
+
+
+def test_every_field_for_typing_has_a_label_that_can_be_seen(agreed: TestClient) -> None:
+    page = agreed.get("/_consent/data").text
+    fields = re.findall(r'<(?:textarea|input(?! type="hidden"))[^>]*>', page)
+    assert len(fields) == 3
+    for field in fields:
+        named = re.search(r'(?:aria-labelledby|\bid)="([^"]+)"', field)
+        assert named, field
+        label = re.search(rf'<label for="{named[1]}">([^<]+)<|<(?:p|h3) id="{named[1]}">([^<]+)<', page)
+        assert label, field
+        assert field.startswith("<textarea") or label[1] == "E-mail address", "a single line has its label beside it"
 
 
 def test_the_copy_is_prepared_once_and_then_shown_newest_first(agreed: TestClient, tmp_path: Path) -> None:

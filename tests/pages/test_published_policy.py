@@ -256,3 +256,30 @@ def test_a_lawful_basis_without_words_is_shown_as_the_file_has_it() -> None:
     t = words_for(law_group(), "en")
     assert basis_name("strictly-necessary", t) == "strictly necessary for what you asked for"
     assert basis_name("a-basis-of-next-year", t) == "a-basis-of-next-year"
+
+
+def test_countries_have_names_in_the_language_of_the_page(tmp_path: Path) -> None:
+    text = (
+        TEXT + '\n[[vendor]]\nname = "Far"\npurpose = "analytics"\nhosts = ["far.example"]\n'
+        'country = "JP"\nsafeguard = "adequacy"\n'
+    )
+    visitor = browser(tmp_path, text)
+    for language, name in (("en", "Japan"), ("fr", "Japon"), ("ar", "اليابان")):
+        page = words(visitor.get(f"/_consent/policy?lang={language}").text)
+        assert name in page, language
+        assert not re.search(r"\bJP\b", page)
+    assert "JP" in visitor.get("/_consent/cookies.json").text, "machines read the code"
+
+
+def test_no_table_of_the_policy_has_an_empty_column(tmp_path: Path) -> None:
+    bare = (
+        'revision = 1\nupdated = 2026-11-20\n[controller]\nname = "Bare"\n[site]\n[[purpose]]\nid = "analytics"\n'
+        '[[vendor]]\nname = "Stats"\npurpose = "analytics"\nhosts = ["stats.example"]\n'
+        '[[recipient]]\nname = "Search"\ncountry = "FR"\n'
+    )
+    document = browser(tmp_path, bare).get("/_consent/policy.json").json()
+    tables = [block for part in document["parts"] for block in part["blocks"] if block["type"] == "table"]
+    assert len(tables) > 4
+    for table in tables:
+        assert all(any(column) for column in zip(*table["rows"], strict=True)), table["caption"]
+        assert {len(row) for row in table["rows"]} == {len(table["columns"])}

@@ -188,6 +188,18 @@ def test_a_file_without_a_required_purpose_gets_the_necessary_one() -> None:
         ('[[purpose]]\nid = "a"\n[[purpose]]\nid = "a"', r'^purpose\[1\]\.id: "a" is declared twice'),
         ('[capture]\nwithout_consent = "daily-key"', r"^capture\.without_consent: .*regime"),
         ("[anonymity]\nshares = { day = 0.9, week = 0.2 }", r"^anonymity\.shares: .*add up to 1\.1"),
+        (
+            '[[recipient]]\nname = "R"\ncubes = ["total", "countri"]',
+            r'^recipient\[0\]\.cubes\[1\]: "countri" is not a cube \(did you mean "country"\?\)',
+        ),
+        (
+            '[anonymity]\ncubes = ["path"]\n[[recipient]]\nname = "R"\ncubes = ["total", "country"]',
+            r'^recipient\[0\]\.cubes\[1\]: "country" is not sealed: add it to anonymity.cubes \(sealed',
+        ),
+        (
+            '[anonymity]\ntier = "small"\n[[recipient]]\nname = "R"\ncubes = ["zzz"]',
+            r'^recipient\[0\]\.cubes\[0\]: "zzz" is not a cube \(sealed are: total, channel, country, device',
+        ),
         ('[anonymity]\ncubes = [{ name = "x", kees = ["a"] }]', r'^anonymity\.cubes\[0\]\.kees: .*"keys"'),
         ("= 3", r"^not valid TOML: .*line"),
     ],

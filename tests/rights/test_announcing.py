@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 from aiosmtpd.controller import Controller
+from click.testing import CliRunner
 
 from consent_middleware.announcing import FILE, announce, letter_text
+from consent_middleware.cli import consent
 from consent_middleware.ledger import open_ledger
 from consent_middleware.mail import MailError
 from consent_middleware.rights import providers
@@ -108,6 +110,17 @@ def test_a_letter_leads_to_the_difference() -> None:
     assert subject == "Larkfield Law Group: privacy policy of 2026-11-20"
     assert f"{SITE}/_consent/policy/changes" in text
     assert "has changed on 2026-11-20" in text
+
+
+def test_no_letter_leads_to_a_host_that_the_policy_does_not_name(tmp_path: Path) -> None:
+    policy = tmp_path / "privacy.toml"
+    policy.write_text(TEXT.replace("hosts = []", 'hosts = ["larkfield.example"]'), encoding="utf-8")
+    line = ["announce", "--dry-run", "--hooks", "examples.law_group.rights", "--policy", str(policy)]
+    good = CliRunner().invoke(consent, [*line, "--site", SITE])
+    assert good.exit_code == 0, good.output
+    assert f"{SITE}/_consent/policy" in good.output
+    wrong = CliRunner().invoke(consent, [*line, "--site", "https://larkfeild.example"], standalone_mode=False)
+    assert "the policy file names larkfield.example" in str(wrong.exception)
 
 
 def test_the_first_revision_has_not_changed() -> None:

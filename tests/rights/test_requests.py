@@ -131,6 +131,20 @@ def test_a_link_opens_what_somebody_has_to_look_at(tmp_path: Path) -> None:
     assert site_rights.records.rows_about("members", AMARA) != []
 
 
+def test_a_link_leads_to_a_host_that_the_policy_names(tmp_path: Path) -> None:
+    text = TEXT.replace("hosts = []", 'hosts = ["www.larkfield.example", "*.larkfield.test", "localhost:8001"]')
+    ask = ["link", "--right", "access", "--address", AMARA, "--site"]
+    for site in ("https://larkfield.example/", "https://a.larkfield.test", "http://localhost:8001"):
+        made = command(tmp_path, *ask, site, text=text)
+        assert made.output.startswith(f"{site.rstrip('/')}/_consent/data/confirm?token="), made.exception
+    for site in ("https://larkfeild.example", "https://larkfield.example.evil.test", "http://localhost:8002"):
+        refused = command(tmp_path, *ask, site, text=text)
+        assert code(refused) == 2
+        assert "is none of the site's hosts; the policy file names www.larkfield.example, " in str(refused.exception)
+    for site in ("larkfield.example", "ftp://larkfield.example", "https://[", "https://"):
+        assert "is not an address" in str(command(tmp_path, *ask, site, text=text).exception)
+
+
 def test_a_damaged_link_opens_nothing(tmp_path: Path) -> None:
     reader = browser(tmp_path)
     assert reader.get("/_consent/data/confirm?token=x").status_code == 400
