@@ -56,7 +56,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
 
 class Import(msgspec.Struct, frozen=True, tag="import"):
-    """One file, by its absolute path. `allowed`: query parameters that are kept; `again`: although another site has it."""
+    """One file, by its absolute path. `allowed`: query parameters kept; `again`: although another site has it."""
 
     log: str
     site: str
