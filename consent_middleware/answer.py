@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Message = MutableMapping[str, Any]
 Headers = Sequence[tuple[bytes, bytes]]
 
-SET_COOKIE, CONTENT_TYPE = 1, 2
-_SLOTS: Final = {b"set-cookie": SET_COOKIE, b"content-type": CONTENT_TYPE}
+SET_COOKIE, CONTENT_TYPE, CONTENT_LENGTH = 1, 2, 3
+_SLOTS: Final = {b"set-cookie": SET_COOKIE, b"content-type": CONTENT_TYPE, b"content-length": CONTENT_LENGTH}
 REMEMBERED_NAMES: Final = 512
 
 
@@ -76,6 +76,7 @@ class Answer(msgspec.Struct):
     _services: Services | None
     # What most responses leave as it is.
     _is_page: bool = False
+    _has_length: bool = False
     _status: int = 0
     _bytes: int = 0
     _document: Document | None = None
@@ -113,8 +114,10 @@ class Answer(msgspec.Struct):
             if slot:
                 if slot == SET_COOKIE:
                     has_cookies = True
-                else:
+                elif slot == CONTENT_TYPE:
                     is_html = value[:9].lower() == b"text/html"
+                else:
+                    self._has_length = True
         if has_cookies:
             headers, has_cookies = self._filtered(headers)
             message = {**message, "headers": headers}
@@ -176,7 +179,7 @@ class Answer(msgspec.Struct):
             message = {**message, "headers": headers}
         if not changes:
             return message
-        if self._scope.get("method") != "HEAD" and any(name.lower() == b"content-length" for name, _ in headers):
+        if self._has_length and self._scope.get("method") != "HEAD":
             # The site knows its whole body already, so its first part follows at once, perhaps with the new length.
             self._held = message
             return None

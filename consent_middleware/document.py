@@ -23,6 +23,7 @@ from consent_middleware.html import HtmlGate
 from consent_middleware.once import NONE, shown_once
 from consent_middleware.pages.banner import asks
 from consent_middleware.pages.revisions import is_news
+from consent_middleware.request_headers import ACCEPT_LANGUAGE, OLD_PURPOSE, PURPOSE, REFERER, USER_AGENT
 from consent_middleware.rewritten import Rewritten, RewrittenPages
 
 if TYPE_CHECKING:
@@ -39,8 +40,15 @@ WITHOUT_BODY: Final = frozenset({204, 205, 304})
 PART: Final = 206
 # They describe the bytes that the site made, not those that leave.
 _DIGESTS: Final = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
+# All that the head of a page is changed by; what ends in the last two speaks to one kind of shared cache.
+_MATTER: Final = _DIGESTS | {csp.ENFORCE, b"link", b"etag", b"vary", b"cache-control", b"content-encoding"}
+_CACHES: Final = (b"cdn-cache-control", b"surrogate-control")
+REMEMBERED_NAMES: Final = 512
+REMEMBERED_NAME_BYTES: Final = 64
+REMEMBERED_ADDITIONS: Final = 512
 _MARK: Final = re.compile(rb'~c([0-9a-f]{8})"$')
 _LANGUAGE: Final = re.compile(rb"<html\b[^>]{0,500}?\slang\s*=\s*[\"']?([A-Za-z-]{2,35})", re.IGNORECASE)
+_TYPE: Final = b"content-type"
 _CHARSET: Final = re.compile(rb"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
 _FILE_EXTENSIONS: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
@@ -79,6 +87,44 @@ class Documents:
         self.active = self.inserts or policy.site.csp != "off"
         self.differ = not self.friendly and (self.inserts or (policy.site.csp == "enforce" and optional_vendors))
 
+        self._names: dict[bytes, bool] = {}
+        self.added = lru_cache(REMEMBERED_ADDITIONS)(self._added)
+
+    def plain(self, headers: Headers) -> bool:
+        """Whether nothing in the head of a page matters, as in most: then the same headers are added to each."""
+        known = self._names
+        for name, _ in headers:
+            try:
+                matters = known[name]
+            except KeyError:
+                lower = name.lower()
+                matters = lower in _MATTER or lower.endswith(_CACHES)
+                if len(known) < REMEMBERED_NAMES and len(name) <= REMEMBERED_NAME_BYTES:
+                    known[bytes(name)] = matters
+            if matters:
+                return False
+        return True
+
+    def _added(self, reachable: frozenset[str], once: frozenset[str], secure: bool) -> tuple[tuple[bytes, bytes], ...]:
+        """What a plain head gets: the Content-Security-Policy, and who may keep the page."""
+        return tuple(self.kept_by_nobody(self.with_csp([], (), reachable, once, secure)))
+
+    def with_csp(
+        self, headers: Headers, site: Sequence[bytes], reachable: frozenset[str], once: frozenset[str], secure: bool
+    ) -> Headers:
+        """The headers with our Content-Security-Policy beside `site`, the site's own."""
+        if self.policy.site.csp == "off":
+            return headers
+        merged = csp.merge(self.policy, reachable.__contains__, site, once=once, secure=secure)
+        return [*(pair for pair in headers if pair[0].lower() != csp.ENFORCE), *merged.pairs()]
+
+    def kept_by_nobody(self, headers: Headers) -> Headers:
+        """The headers of a page that is another one for the next visitor."""
+        if not self.differ:
+            return headers
+        names = (b"Cookie", b"Accept-Language") if len(self.policy.site.languages) > 1 else (b"Cookie",)
+        return make_uncached(vary_by(headers, *names))
+
     def read(self, scope: Scope, reading: Reading) -> PageRequest | None:
         """What a page depends on, when the browser wants one and pages are changed at all."""
         wanted = reading.document and self.active and scope["type"] == "http"
@@ -92,14 +138,14 @@ class Documents:
 
     def request(self, scope: Scope, reading: Reading) -> PageRequest:
         """Read what a page depends on."""
-        found = {name.lower(): value for name, value in reading.headers}
+        found = reading.found
         decision = reading.verdict.decision
         host = reading.host.decode("latin-1")
         query = (scope.get("query_string") or b"").decode("latin-1")
         path = scope.get("path") or "/"
         allowed = decision.required if self.friendly else reading.verdict.allowed
         once = NONE if self.friendly else shown_once(self.policy, scope.get("query_string") or b"", reading.headers)
-        accept_language = b"" if self.friendly else found.get(b"accept-language", b"")
+        accept_language = b"" if self.friendly else found[ACCEPT_LANGUAGE]
         language = pages.pick_language(self.policy, accept_language, None)
         return PageRequest(
             decision=decision,
@@ -108,9 +154,9 @@ class Documents:
             reachable=self.everything if self.friendly else allowed,
             language=language,
             accept_language=accept_language,
-            referer=found.get(b"referer", b""),
-            agent=found.get(b"user-agent", b""),
-            ahead=found.get(b"sec-purpose", b"") or found.get(b"purpose", b""),
+            referer=found[REFERER],
+            agent=found[USER_AGENT],
+            ahead=found[PURPOSE] or found[OLD_PURPOSE],
             return_to=f"{path}?{query}" if query else path,
             host=host,
             secure=reading.secure,
@@ -163,6 +209,13 @@ class Document:
     def head(self, status: int, headers: Headers) -> tuple[Headers, bool]:
         """The headers that leave, and whether the body will be changed."""
         documents, request = self._documents, self._request
+        if status == 200 and documents.plain(headers):
+            if documents.inserts:
+                self._rewrites = request.has_body
+                self._encoding = next(
+                    (_charset(value) for name, value in reversed(headers) if name.lower() == _TYPE), ""
+                )
+            return [*headers, *documents.added(request.reachable, request.once, request.secure)], documents.inserts
         found = {name.lower(): value for name, value in headers}
         headers = self._with_csp(self._without_hints(headers))
         compressed = found.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity")
@@ -170,16 +223,12 @@ class Document:
         if compressed and documents.inserts and self._services is not None:
             self._services.inventory.note("compressed page", request.host)
         if changes:
-            charset = _CHARSET.search(found.get(b"content-type", b""))
-            self._encoding = charset[1].decode("latin-1") if charset else ""
+            self._encoding = _charset(found.get(_TYPE, b""))
             self._rewrites = request.has_body
             headers = [(name, value) for name, value in headers if name.lower() not in _DIGESTS]
         if changes or status == 304:
             headers = marked(headers, request.mark)
-        if documents.differ:
-            names = (b"Cookie", b"Accept-Language") if len(documents.policy.site.languages) > 1 else (b"Cookie",)
-            headers = make_uncached(vary_by(headers, *names))
-        return headers, changes
+        return documents.kept_by_nobody(headers), changes
 
     def body(self, chunk: bytes, *, last: bool) -> bytes:
         """The bytes that leave instead of these. When our own code fails, the rest of the page passes as it is."""
@@ -233,20 +282,11 @@ class Document:
         return [(name, value) for name, value in kept if value]
 
     def _with_csp(self, headers: Headers) -> Headers:
-        documents = self._documents
+        documents, request = self._documents, self._request
         site = [value for name, value in headers if name.lower() == csp.ENFORCE]
         self._nonce = csp.nonce_of(site)
         self._inline_allowed = not site or self._nonce is not None
-        if documents.policy.site.csp == "off":
-            return headers
-        merged = csp.merge(
-            documents.policy,
-            self._request.reachable.__contains__,
-            site,
-            once=self._request.once,
-            secure=self._request.secure,
-        )
-        return [*(pair for pair in headers if pair[0].lower() != csp.ENFORCE), *merged.pairs()]
+        return documents.with_csp(headers, site, request.reachable, request.once, request.secure)
 
     def _make_gate(self) -> HtmlGate:
         documents, request, services = self._documents, self._request, self._services
@@ -294,6 +334,11 @@ class Document:
     def _placeholder(self, vendor: Vendor, url: str) -> bytes:
         assert self._services is not None
         return pages.placeholder(self._services, vendor, language=self._language(), return_to=self._request.return_to)
+
+
+def _charset(content_type: bytes) -> str:
+    found = _CHARSET.search(content_type)
+    return found[1].decode("latin-1") if found else ""
 
 
 def marked(headers: Headers, mark: bytes) -> Headers:

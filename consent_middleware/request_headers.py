@@ -9,6 +9,7 @@ COOKIE, HOST, SEC_GPC, DO_NOT_TRACK, PROTO, ACCEPT, DESTINATION, REFERER = range
 # What a captured visit says about the browser, in one run, so that a slice of the list holds it.
 USER_AGENT, ACCEPT_LANGUAGE = 9, 10
 HINTS: Final = slice(11, 17)
+PURPOSE, OLD_PURPOSE = 17, 18
 BROWSER: Final = slice(USER_AGENT, HINTS.stop)
 
 NAMES: Final = {
@@ -28,10 +29,12 @@ NAMES: Final = {
     b"sec-ch-ua-platform-version": 14,
     b"sec-ch-ua-mobile": 15,
     b"sec-ch-ua-model": 16,
+    b"sec-purpose": PURPOSE,
+    b"purpose": OLD_PURPOSE,
 }
 # Of these, a second header joins the first; of all others the last one holds.
 _JOINED: Final = {COOKIE: b"; ", SEC_GPC: b", "}
-_NOTHING: Final = [b""] * HINTS.stop
+_NOTHING: Final = [b""] * (OLD_PURPOSE + 1)
 REMEMBERED_NAMES: Final = 512
 REMEMBERED_NAME_BYTES: Final = 64
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,7 +23,12 @@ MAX_AGENT = 500
 
 def is_crawler(user_agent: bytes) -> bool:
     """Whether a program reads the page that would make every rate too low: nobody sees the banner, nobody chooses."""
-    return bool(CRAWLER.search(user_agent[:MAX_AGENT]))
+    return _is_crawler(user_agent[:MAX_AGENT])
+
+
+@lru_cache(1024)
+def _is_crawler(user_agent: bytes) -> bool:
+    return CRAWLER.search(user_agent) is not None
 
 
 def count_impression(services: Services, *, referer: bytes | None, host: str, language: str) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tests.gate.driving import answering, call, consent_cookie, request, values, wrapped
+from consent_middleware import ConsentMiddleware, PrivacyPolicy
+from consent_middleware.document import Document, Documents
+from tests.gate.driving import KEYS, answering, call, consent_cookie, request, values, wrapped
 from tests.gate.policies import SHOP, policy
 
 VENDOR = '[[vendor]]\nname = "Tube"\npurpose = "marketing"\nhosts = ["tube.example.net"]\ncountry = "GB"\n'
@@ -44,6 +49,66 @@ def test_the_length_is_right_or_absent(pieces: int, tmp_path: Path) -> None:
     assert b'id="consent"' in body(sent)
     assert b"<template" in body(sent)
     assert length(sent[0]) == ([b"%d" % len(body(sent))] if pieces == 1 else [])
+
+
+SITE_HEADERS = [
+    (b"Content-Length", b"%d" % len(BODY)),
+    (b"x-frame-options", b"DENY"),
+    (b"content-type", b"text/html; charset=latin-1"),
+    (b"CONTENT-TYPE", b"text/html"),
+    (b"ETag", b'"1"'),
+    (b"vary", b"accept-encoding"),
+    (b"Vary", b"*"),
+    (b"vary", b"Cookie, Accept-Language"),
+    (b"Cache-Control", b"public, max-age=60"),
+    (b"CDN-Cache-Control", b"max-age=60"),
+    (b"Surrogate-Control", b"max-age=60"),
+    (b"digest", b"sha-256=abc"),
+    (b"accept-ranges", b"bytes"),
+    (b"link", b"<https://tube.example.net/1>; rel=preload"),
+    (b"Content-Security-Policy", b"default-src 'self'"),
+    (b"content-security-policy-report-only", b"default-src 'none'"),
+    (b"content-encoding", b"identity"),
+    (b"content-encoding", b"br"),
+]
+POLICIES = [
+    POLICY,
+    policy(PAGES.replace("insert = true", 'insert = true\nlanguages = ["en", "de"]')),
+    policy(PAGES.replace("insert = true", "insert = false")),
+    policy(PAGES.replace("insert = true", 'insert = true\ncache = "friendly"')),
+    policy(PAGES.replace('"enforce"', '"report"')),
+    policy(PAGES.replace('"enforce"', '"off"')),
+]
+
+
+def each_alone(test: Callable[..., None]) -> Callable[..., None]:
+    for header in SITE_HEADERS:
+        test = example(POLICY, [header], True, True, "GET")(test)
+    return test
+
+
+@each_alone
+@given(
+    st.sampled_from(POLICIES),
+    st.lists(st.sampled_from(SITE_HEADERS), max_size=4),
+    *(st.booleans(), st.booleans(), st.sampled_from(["GET", "HEAD"])),
+)
+def test_a_plain_head_gets_what_the_long_way_would_give(
+    of: PrivacyPolicy, headers: list[tuple[bytes, bytes]], secure: bool, granted: bool, method: str
+) -> None:
+    def head(*, plain: bool) -> tuple[Any, ...]:
+        documents = Documents(of, pytest.fail)
+        if not plain:
+            documents.plain = lambda headers: False  # type: ignore[method-assign]  # takes the short way out
+        yes = [(b"cookie", consent_cookie("marketing", of=of))] if granted else []
+        scope = request(*yes, method=method, scheme="https" if secure else "http")
+        app = ConsentMiddleware(answering(), of, "unused", KEYS)
+        reading = app._reader.read(scope, ())
+        document = Document(documents, documents.request(scope, reading), None)
+        left, changes = document.head(200, [HTML, *headers])
+        return list(left), changes, document._encoding if changes else "", document._nonce, document._inline_allowed
+
+    assert head(plain=True) == head(plain=False)
 
 
 def test_a_page_that_streams_is_not_held_back(tmp_path: Path) -> None:
