@@ -28,11 +28,14 @@ from analytics.reports.access import LINK, Access
 from analytics.reports.api import Api, refuse, reply
 from analytics.reports.dashboard.pages import Dashboard
 from analytics.reports.guard import Guard
-from analytics.reports.reporting import Pool, Reporting
+from analytics.reports.pool import Pool
+from analytics.reports.reporting import Reporting
+from analytics.reports.running import StopsWithReader
 from analytics.store import open_store
 from consent_middleware.policy import PrivacyPolicy
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
+READERS = 32
 log = logging.getLogger("analytics")
 
 
@@ -65,6 +68,7 @@ class Meters:
             "analytics_job_last_success", "Unix time of the last success", ["job"], registry=self.registry
         )
         self.requests = Counter("analytics_http_requests", "Requests", ["method", "status"], registry=self.registry)
+        self.busy = Gauge("analytics_engines_busy", "Read-only engines that answer a question", registry=self.registry)
 
 
 class Counted:
@@ -114,6 +118,7 @@ class Service:
             self.store.close()
             raise
         self.reporting = Reporting(pool, data_dir, policy, zone=zone)
+        self.meters.busy.set_function(lambda: pool.busy)
         self.workplace = jobs.Workplace(self.store, data_dir, policy, self.reporting)
 
     def app(self) -> Starlette:
@@ -127,10 +132,12 @@ class Service:
             *Dashboard(api, self.guard).routes(),
         ]
         counted = Middleware(Counted, requests=self.meters.requests)
-        return Starlette(routes=routes, lifespan=self._lifespan, middleware=[counted])
+        return Starlette(routes=routes, lifespan=self._lifespan, middleware=[counted, Middleware(StopsWithReader)])
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        # Whoever stands in the queue for an engine holds a thread meanwhile.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(READERS, thread_name_prefix="reader"))
         self._tasks = [asyncio.create_task(self._repeat(job), name=job.what) for job in JOBS]
         self.ready = True
         try:

@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from analytics.reports import cellbuild
-from analytics.reports.answer import parameter
 from analytics.reports.daterange import of_days
 from analytics.reports.errors import QueryTimeout
 from analytics.reports.kept import Kept
+from analytics.reports.limits import parameter
 from analytics.reports.planner import scope_parameters
+from analytics.reports.pool import Pool
 from analytics.reports.query import Query, parse_object
-from analytics.reports.reporting import Pool, Reporting
+from analytics.reports.reporting import Reporting
 from analytics.store import Store, StoreError, open_store
 
 ROWS = int(os.environ.get("BENCH_ROWS", "50000000"))

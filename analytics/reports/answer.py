@@ -8,19 +8,19 @@ anybody's, so it counts as a visitor of its own; metrics of visitors with a key 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from analytics.reports import expressions, imported, places, words
+from analytics.reports import expressions, imported, limits, places, running, words
 from analytics.reports.daterange import Range, bucket_of, label, labels, previous, resolve
-from analytics.reports.errors import QueryError, QueryTimeout
+from analytics.reports.errors import QueryError
 from analytics.reports.goals import Goal
 from analytics.reports.holdings import Cover
 from analytics.reports.internal import suppress
+from analytics.reports.limits import Engine
 from analytics.reports.planner import MAX_GROUPS, Plan, Statement, plan
 from analytics.reports.query import Matches, MatchesNot, Query, leaves, to_object
 
@@ -28,14 +28,6 @@ Key = tuple[Any, ...]
 Value = int | float | dict[str, Any] | None
 
 OF_ROWS = frozenset({"pageviews", "events"})
-# A large grouping goes to the disk (the private TMPDIR) early: four at once have to fit into the memory of the service.
-LIMITS = {"max_execution_time": 30, "max_memory_usage": 500_000_000, "max_bytes_before_external_group_by": 80_000_000}
-
-
-class Engine(Protocol):
-    """What an answer needs of the store."""
-
-    def query(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> list[tuple[Any, ...]]: ...
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -135,6 +127,7 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Coun
     wider = imported.widened(query)
     cover = setting.cover(range_) if setting.cover else None
     plan_ = plan(wider, range_, setting.goals, cover)
+    running.expect(len(plan_.parts) + (plan_.whole is not None) + (plan_.groups is not None))
     cells = _joined(engine, plan_, wider)
     skipped = None
     if query.include.imports:
@@ -177,14 +170,10 @@ def _joined(engine: Engine, plan_: Plan, query: Query) -> dict[Key, Cell]:
 
 def run(engine: Engine, statement: Statement, query: Query | None = None) -> list[tuple[Any, ...]]:
     """Run one statement under the limits of a query; the engine's refusals become errors that a user can mend."""
-    parameters = {name: parameter(value) for name, value in statement.parameters.items()}
     try:
-        return engine.query(statement.sql, parameters, **LIMITS)
+        return limits.ask(engine, statement.sql, statement.parameters)
     except Exception as error:
-        code = getattr(error, "code", 0)
-        text = str(error)
-        if code in (159, 160, 241) or re.search(r"TIMEOUT_EXCEEDED|MEMORY_LIMIT_EXCEEDED|TOO_SLOW", text):
-            raise QueryTimeout("the query took more time or memory than one query may: narrow it down") from error
+        code, text = getattr(error, "code", 0), str(error)
         if code == 427 or "CANNOT_COMPILE_REGEXP" in text or "OptimizedRegularExpression" in text:
             raise QueryError(*_faulty_pattern(engine, query)) from error
         raise
@@ -200,12 +189,6 @@ def _faulty_pattern(engine: Engine, query: Query | None) -> tuple[str, str]:
                     except Exception:  # whatever the engine says, this pattern is the fault
                         return f"$.filters[{index}]", f'"{clause}" is not a regular expression in RE2 syntax'
     return "$.filters", "a pattern is not a regular expression in RE2 syntax"
-
-
-def parameter(value: object) -> object:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}"
-    return value.isoformat() if isinstance(value, dt.date) else value
 
 
 def _check_goals(query: Query, goals: Sequence[Goal]) -> None:

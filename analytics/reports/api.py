@@ -18,14 +18,16 @@ from analytics.anonymise.sealed import SealedRelease
 from analytics.reports import openapi
 from analytics.reports import query as language
 from analytics.reports.access import Grant
-from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite
+from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout, UnknownSite
 from analytics.reports.exports import FORMATS, export
 from analytics.reports.guard import Guard
 from analytics.reports.query import Query
 from analytics.reports.querylog import Entry, QueryLog
 from analytics.reports.reporting import Reporting
+from analytics.reports.running import Running, aside, current
 from analytics.reports.saved import TYPES, Kind
 
+READER_GONE = 499  # nginx's word for it; nobody is there to read it
 NO_STORE = {"cache-control": "no-store"}
 NO_KEY = "Missing or invalid API key: send it as `Authorization: Bearer KEY`; `analytics token create` makes one."
 NO_SITE = "Invalid API key or site_id. Please check your API key and that you have access to this site."
@@ -45,12 +47,14 @@ class Api:
     def __init__(self, reporting: Reporting, guard: Guard) -> None:
         self.reporting, self.guard = reporting, guard
         self.log = QueryLog(reporting.data_dir)
+        self.followed_ids: dict[tuple[str, str], Running] = {}
 
     def routes(self) -> list[Route]:
         return [
-            Route("/api/v2/query", self._query, methods=["POST"]),
+            Route("/api/v2/query", self._for(self._query), methods=["POST"]),
             Route("/api/v2/export", self._for(self._export), methods=["POST"]),
             Route("/api/v2/{what}", self._for(self._explore), methods=["POST"]),
+            Route("/api/progress/{id}", self._for(self._progress), methods=["GET"]),
             Route("/openapi.json", self._document, methods=["GET"]),
             Route("/api/schema/query.json", self._document, methods=["GET"]),
             Route("/api/sites", self._for(self._sites), methods=["GET"]),
@@ -75,19 +79,36 @@ class Api:
                 return refuse(400, str(error), path=error.path)
             except UnknownSite:
                 return refuse(401, NO_SITE)
+            except QueryTimeout as error:
+                return refuse(503, str(error))
+            except QueryStopped as error:
+                return refuse(READER_GONE, str(error))
 
         return guarded
 
-    async def _query(self, request: Request) -> Response:
-        async def handler(request: Request, grant: Grant) -> Response:
-            body = await body_of(request, language.MAX_BODY)
-            query = language.parse(body)
+    async def _query(self, request: Request, grant: Grant) -> Response:
+        query = language.parse(await body_of(request, language.MAX_BODY))
+        with self.followed(request, grant):
             return reply(await self.ask(query, grant))
 
+    @contextlib.contextmanager
+    def followed(self, request: Request, grant: Grant) -> Iterator[None]:
+        """Let whoever asks with the header `x-question: ID` see at `/api/progress/ID` how far it is."""
+        id_, running = request.headers.get("x-question", "")[:64], current()
+        if not id_ or running is None:
+            yield
+            return
+        self.followed_ids[grant.id, id_] = running
         try:
-            return await self._for(handler)(request)
-        except QueryTimeout as error:
-            return refuse(503, str(error))
+            yield
+        finally:
+            self.followed_ids.pop((grant.id, id_), None)
+
+    async def _progress(self, request: Request, grant: Grant) -> Response:
+        running = self.followed_ids.get((grant.id, request.path_params["id"]))
+        if running is None:
+            return refuse(404, "no question of yours with this id is running")
+        return reply(await aside(self.reporting.pool.progress, running))
 
     async def ask(self, query: Query, grant: Grant) -> dict[str, Any]:
         """The answer for this grant. Raises QueryError, QueryTimeout, UnknownSite."""

@@ -100,7 +100,8 @@ def asker(data_dir: Path, policy: PrivacyPolicy | None, zone: str = "UTC") -> It
         return
     if not (data_dir / "store").exists():
         raise UserError(f"{data_dir}: nothing is stored here yet; `analytics import LOG` or `analytics serve` fills it")
-    from analytics.reports.reporting import Pool, Reporting
+    from analytics.reports.pool import Pool
+    from analytics.reports.reporting import Reporting
     from analytics.store import open_store
 
     store = open_store(None, data_dir)

@@ -22,6 +22,10 @@ class QueryTimeout(Exception):
     """The engine stopped the query: it took longer, or more memory, than one query may."""
 
 
+class QueryStopped(Exception):
+    """Whoever asked has gone: the engine's work for the question was ended, and there is no answer."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`' (did you mean "visit:source"?)'`, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

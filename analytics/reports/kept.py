@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
 from typing import Any
+
+from analytics.reports.errors import QueryStopped
+from analytics.reports.running import WAIT_SECONDS, current
 
 Answer = dict[str, Any]
 
@@ -25,7 +30,18 @@ class Kept:
         return len(self._held)
 
     def get(self, key: Hashable, count: Callable[[], Answer]) -> Answer:
-        """The kept answer, or that of whoever is counting it now, or a new one. What `count` raises is passed on."""
+        """The kept answer, or that of whoever is counting it now, or a new one. What `count` raises is passed on.
+
+        When whoever counts it is stopped, the next one who waits takes over.
+        """
+        while True:
+            try:
+                return self._get(key, count)
+            except QueryStopped:
+                if (mine := current()) is None or mine.stopped:
+                    raise
+
+    def _get(self, key: Hashable, count: Callable[[], Answer]) -> Answer:
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
@@ -33,8 +49,11 @@ class Kept:
             running = self._running.get(key)
             if running is None:
                 mine = self._running[key] = Future()
-        if running is not None:
-            return running.result()
+        while running is not None:
+            with contextlib.suppress(NotYet):
+                return running.result(WAIT_SECONDS)
+            if (reader := current()) is not None:
+                reader.check()
         try:
             answer = count()
         except BaseException as error:

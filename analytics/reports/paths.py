@@ -9,10 +9,12 @@ import datetime as dt
 from string import Template
 from typing import Any
 
-from analytics.reports.answer import Engine, Setting, parameter
+from analytics.reports import limits
+from analytics.reports.answer import Setting
 from analytics.reports.conditions import Builder, Fields, Parameters
 from analytics.reports.daterange import Range
 from analytics.reports.errors import QueryError
+from analytics.reports.limits import Engine
 from analytics.reports.planner import scope_parameters, sql_text
 from analytics.reports.query import Filter
 from analytics.reports.saved import Funnel
@@ -27,8 +29,7 @@ def _visits(builder: Builder, filters: tuple[Filter, ...]) -> tuple[str, str]:
 
 
 def _run(engine: Engine, sql: str, builder: Builder, site: str, range_: Range, **more: object) -> list[tuple[Any, ...]]:
-    values = {**builder.parameters.values, **scope_parameters(site, range_), **more}
-    return engine.query(sql, {name: parameter(value) for name, value in values.items()}, max_execution_time=30)
+    return limits.ask(engine, sql, {**builder.parameters.values, **scope_parameters(site, range_), **more})
 
 
 def funnel(

@@ -5,12 +5,10 @@ Holds a few read-only engines (a slow question must not hold up the others), wha
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,9 @@ from analytics.reports.daterange import Range, previous, resolve
 from analytics.reports.errors import QueryError, UnknownSite
 from analytics.reports.holdings import Cover
 from analytics.reports.kept import Kept
+from analytics.reports.limits import parameter
 from analytics.reports.planner import scope_parameters, sql_text
+from analytics.reports.pool import Pool
 from analytics.reports.query import Query, parse_object
 from analytics.reports.released import ReleasedReader
 from analytics.reports.saved import Funnel, Saved
@@ -32,32 +32,6 @@ from consent_middleware.policy import PrivacyPolicy
 SHARE_SECONDS = 60.0
 SITES_SECONDS = 5.0
 SITES_SHARE = 300.0  # how many times as long as it took the count of rows by site is believed
-
-
-class Pool:
-    """A few read-only stores, lent one at a time."""
-
-    def __init__(self, open_one: Callable[[], Store], size: int = 3) -> None:
-        self._free: queue.Queue[Store] = queue.Queue()
-        self._all = [open_one() for _ in range(size)]
-        for store in self._all:
-            self._free.put(store)
-
-    @contextlib.contextmanager
-    def lend(self) -> Iterator[Store]:
-        store = self._free.get()
-        try:
-            yield store
-        finally:
-            self._free.put(store)
-
-    def query(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> list[tuple[Any, ...]]:
-        with self.lend() as store:
-            return store.query(sql, params, **settings)
-
-    def close(self) -> None:
-        for store in self._all:
-            store.close()
 
 
 class Reporting:
@@ -188,7 +162,7 @@ class Reporting:
                 "SELECT sum(held), sum(unkeyed) FROM cells WHERE kind = 'rows' AND cube = 'total' "
                 f"AND build IN ({', '.join(map(str, cover.whole)) or 0})"
             )
-        parameters = {name: answers.parameter(value) for name, value in scope_parameters(site, range_).items()}
+        parameters = {name: parameter(value) for name, value in scope_parameters(site, range_).items()}
         held, unkeyed = self.pool.query(sql, parameters)[0]
         share = round(unkeyed / held, 4) if held else None
         with self._lock:
@@ -202,7 +176,7 @@ class Reporting:
         now = self.now()
         range_ = Range(now - dt.timedelta(minutes=30), now + dt.timedelta(seconds=5))
         sql = f"SELECT uniqExactIf(visitor, visitor != 0) FROM events WHERE {sql_text('scope')}"
-        parameters = {name: answers.parameter(value) for name, value in scope_parameters(site, range_).items()}
+        parameters = {name: parameter(value) for name, value in scope_parameters(site, range_).items()}
         visitors = int(self.pool.query(sql, parameters)[0][0])
         step = max(5, self.minimum_cell)
         few = visitors < step

@@ -19,6 +19,7 @@ from consent_middleware.lazy import UserError
 
 SQL_ROOT: Final = Path(__file__).resolve().parent.parent
 MEMORY_LIMIT: Final = 600_000_000
+DRAINS: Final = 5
 Mode = Literal["rw", "ro"]
 
 
@@ -99,6 +100,8 @@ class Store:
         self._client = client
         self._folder = folder
         self.cluster = cluster
+        # The embedded client takes one statement at a time anyhow; nobody may come between a failure and its cleaning.
+        self._turn: contextlib.AbstractContextManager[Any] = threading.RLock() if folder else contextlib.nullcontext()
 
     @property
     def embedded(self) -> bool:
@@ -121,7 +124,7 @@ class Store:
         return load_sql(name)
 
     def query(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> list[tuple[Any, ...]]:
-        with _translated():
+        with self._talking():
             result = self._client.query(sql, parameters=dict(params or {}), settings=settings or None)
             return [tuple(row) for row in result.result_rows]
 
@@ -129,7 +132,7 @@ class Store:
         self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any
     ) -> tuple[list[str], list[Sequence[Any]]]:
         """Column names, and one sequence of values per column."""
-        with _translated():
+        with self._talking():
             options = {"column_oriented": True, "settings": settings or None}
             result = self._client.query(sql, parameters=dict(params or {}), **options)
             names = list(result.column_names)
@@ -137,12 +140,27 @@ class Store:
 
     def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> Any:
         """A pyarrow Table."""
-        with _translated():
+        with self._talking():
             return self._client.query_arrow(sql, parameters=dict(params or {}), settings=settings or None)
 
     def command(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> Any:
-        with _translated():
+        with self._talking():
             return self._client.command(sql, parameters=dict(params or {}), settings=settings or None)
+
+    @contextlib.contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Around one statement. The embedded engine keeps what a statement had given before it failed or was stopped,
+        and puts it before the next answer of the same client: whatever is left is read and thrown away here."""
+        with self._turn:
+            try:
+                with _translated():
+                    yield
+            except StoreError:
+                for _ in range(DRAINS if self.embedded else 0):
+                    with contextlib.suppress(Exception):
+                        if self._client.query("SELECT 1").result_rows == [(1,)]:
+                            break
+                raise
 
     def load(self, table: str, structure: str, format_: str, chunks: Iterable[bytes]) -> None:
         """Hand bytes in one of the engine's formats to a table, without touching their rows here."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from analytics.reports.reporting import Pool, Reporting
+from analytics.reports.pool import Pool
+from analytics.reports.reporting import Reporting
 from analytics.store import Store, open_store
 from tests.store.sample import keep_for_ever
 

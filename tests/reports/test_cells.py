@@ -17,8 +17,9 @@ from analytics.reports.dashboard.warming import warm
 from analytics.reports.daterange import of_days, resolve
 from analytics.reports.kept import Kept
 from analytics.reports.planner import plan
+from analytics.reports.pool import Pool
 from analytics.reports.query import parse_object
-from analytics.reports.reporting import Pool, Reporting
+from analytics.reports.reporting import Reporting
 from analytics.store import Store
 from analytics.subject import erase
 from tests.reports.conftest import Row, insert, row

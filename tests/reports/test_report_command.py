@@ -25,7 +25,8 @@ from analytics.cli.token import token
 from analytics.client import Client, ClientError
 from analytics.reports.access import Access
 from analytics.reports.letters import period_due, send_due
-from analytics.reports.reporting import Pool, Reporting
+from analytics.reports.pool import Pool
+from analytics.reports.reporting import Reporting
 from analytics.reports.terminal import sparkline
 from analytics.store import Store
 from tests.reports.conftest import NOW, insert, row
