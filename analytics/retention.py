@@ -19,6 +19,7 @@ from analytics.anonymise import ended, sealed
 from analytics.anonymise.signing import Signer
 from analytics.ingest import quarantine
 from analytics.ingest.segments import segments
+from analytics.reports import cellbuild
 from analytics.reports.querylog import QueryLog
 from analytics.store import Store
 from analytics.store.migrations import KEPT_FROM, set_cells_retention, set_retention
@@ -89,6 +90,8 @@ def clocks(policy: PrivacyPolicy) -> list[Clock]:
     kept, consent_days = policy.retention, policy.consent.lifetime_days
     return [
         Clock(ROWS, "retention.raw_days", f"{kept.raw_days} days", _rows, _end_rows),
+        Clock("visits and cells, counted from those rows", "retention.raw_days", "as long as those rows",
+              _counted, _end_counted),
         Clock("rows not loaded yet", "capture.spool_max_age_days", f"{policy.capture.spool_max_age_days} days",
               _spool, _nothing),
         Clock("rows that could not be loaded", "retention.raw_days", f"{kept.raw_days} days", _refused, _end_refused),
@@ -159,6 +162,19 @@ def _end_rows(place: Place) -> int:
         table = f"{place.store.local('events')} {place.store.on_cluster}"
         place.store.command(f"ALTER TABLE {table} DELETE WHERE {past}", days, mutations_sync=2)
     return old
+
+
+def _counted(place: Place) -> Held:
+    found = place.store.query("SELECT sum(visits), min(day), max(day) FROM visits WHERE part IN ('inside', 'over')")
+    count, first, last = found[0]
+    if not count:
+        return Held()
+    since, until = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (first, last))
+    return Held(int(count), since, until)
+
+
+def _end_counted(place: Place) -> int:
+    return cellbuild.forget_builds(place.store, place.now)
 
 
 def _spool(place: Place) -> Held:

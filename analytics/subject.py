@@ -205,9 +205,18 @@ def delete_erased(store: Store) -> None:
             "AND time <= (SELECT max(time) FROM erased)",
             mutations_sync=2,
         )
-    # The cells of these days are counted anew by themselves: their raw rows have changed.
+    # The cells of these days are counted anew by themselves: their raw rows have changed. A line of a visit says more
+    # of one person, so it goes at once, while the number that leads to it is known.
     known = "visitor IN (SELECT visitor FROM erased WHERE visitor != 0)"
     if store.query(f"SELECT count() FROM numbers WHERE {known}")[0][0]:
+        for (site,) in store.query(f"SELECT DISTINCT site FROM numbers WHERE {known}"):
+            store.command(
+                f"ALTER TABLE visits {store.on_cluster} DELETE WHERE unkeyed = 0 "
+                f"AND build IN (SELECT build FROM cell_builds WHERE site = {{site:String}}) "
+                f"AND number IN (SELECT number FROM numbers WHERE site = {{site:String}} AND {known})",
+                {"site": site},
+                mutations_sync=2,
+            )
         store.command(f"ALTER TABLE numbers {store.on_cluster} DELETE WHERE {known}", mutations_sync=2)
 
 

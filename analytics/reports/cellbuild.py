@@ -29,12 +29,14 @@ from analytics.reports.holdings import (
     week_state,
 )
 from analytics.reports.planner import sql_text
+from analytics.reports.visitbuild import write_lines
 from analytics.store import Store
 
 GAP = dt.timedelta(minutes=30)
 SLICE_ROWS = 300_000  # a slice of visitors is sorted into visits in memory
 PATIENCE = 120.0  # seconds between two builds of one day
 READERS = dt.timedelta(seconds=60)  # longer than a query may take
+INTERRUPTED = dt.timedelta(hours=1)  # longer than one build takes
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
 Now = Callable[[], dt.datetime]
 
@@ -156,6 +158,8 @@ def _count_day(store: Store, site: str, zone: str, day: dt.date, build: int, sli
     for number in range(slices):
         scope = f"{sql_text('scope').strip()}\n  AND visitor % {{slices:UInt32}} = {{slice:UInt32}}"
         _count_visits(store, {**given, "slice": number}, scope, pieces, loose=number == 0)
+        lines = f"if({fits}, [('inside', {{day:Date}}, visit, visit)], [])"
+        write_lines(store, {**given, "slice": number}, scope, lines, LIMITS, loose=number == 0)
 
 
 def _count_midnight(store: Store, site: str, zone: str, day: dt.date, build: int) -> int:
@@ -176,6 +180,15 @@ def _count_midnight(store: Store, site: str, zone: str, day: dt.date, build: int
     whole, head, tail = "('over', {eve:Date}, visit)", "('head', {eve:Date}, before)", "('tail', {day:Date}, after)"
     pieces = f"if({crosses}, [{whole}, {head}, {tail}], [])"
     _count_visits(store, given, scope, pieces, loose=False)
+    parts = [
+        ("over", "eve", "visit", "visit"),
+        ("head", "eve", "before", "before"),
+        ("tail", "day", "after", "after"),
+        ("before", "eve", "before", "visit"),
+        ("after", "day", "after", "visit"),
+    ]
+    lines = ", ".join(f"('{part}', {{{day}:Date}}, {rows}, {whole})" for part, day, rows, whole in parts)
+    write_lines(store, given, scope, f"if({crosses}, [{lines}], [])", LIMITS, loose=False)
     visits = Template(sql_text("visits_with_rows")).substitute(row=Fields().tuple_sql, scope=scope)
     outside = "rows[1].1 < {first:DateTime64(3, 'UTC')} OR rows[-1].1 >= {past:DateTime64(3, 'UTC')}"
     across = "rows[1].1 < {cut:DateTime64(3, 'UTC')} AND rows[-1].1 >= {cut:DateTime64(3, 'UTC')}"
@@ -236,7 +249,27 @@ def _note(store: Store, line: tuple[Any, ...]) -> None:
     )
 
 
-def _forget(store: Store, site: str, zone: str, raw: Raw, now: dt.datetime) -> None:
+def forget_builds(store: Store, now: dt.datetime) -> int:
+    """Take away what was counted from rows that are gone, of every site, busy or not any more, and what an interrupted
+    count left behind; how many builds."""
+    raw = read_raw(store)
+    held = store.query("SELECT DISTINCT site, zone FROM cell_builds")
+    gone = sum(_forget(store, site, zone, raw, now) for site, zone in held)
+    unknown = "WHERE build NOT IN (SELECT build FROM cell_builds) AND build < {limit:UInt64}"
+    sql = f"SELECT build FROM cells {unknown} UNION DISTINCT SELECT build FROM visits {unknown}"
+    limit = int((now - INTERRUPTED).timestamp() * 1_000_000)
+    left = [int(build) for (build,) in store.query(sql, {"limit": limit})]
+    for build in left:
+        _drop(store, build)
+    return gone + len(left)
+
+
+def _drop(store: Store, build: int) -> None:
+    for table in ("cells", "visits"):
+        store.command(f"ALTER TABLE {table} DROP PARTITION {build}")
+
+
+def _forget(store: Store, site: str, zone: str, raw: Raw, now: dt.datetime) -> int:
     """Take away builds that a newer one replaced a while ago, and those of days that are past their retention."""
     newest = read_builds(store, site, zone)
     keep = {
@@ -251,12 +284,13 @@ def _forget(store: Store, site: str, zone: str, raw: Raw, now: dt.datetime) -> N
     limit = (now - READERS).replace(tzinfo=None)
     gone = [int(build) for build, built in rows if int(build) not in keep and built.replace(tzinfo=None) < limit]
     if not gone:
-        return
+        return 0
     for build in gone:
-        store.command(f"ALTER TABLE cells DROP PARTITION {build}")
+        _drop(store, build)
     store.command(
         "ALTER TABLE cell_builds DELETE WHERE build IN {builds:Array(UInt64)}", {"builds": gone}, mutations_sync=2
     )
+    return len(gone)
 
 
 def forget_numbers(store: Store) -> None:

@@ -6,6 +6,8 @@ time, and filters on that dimension only. Pure: what comes in is which builds th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from analytics.reports import expressions, words
@@ -120,7 +122,7 @@ def statement(
     if asked.kind == "visits" and not cover.visits:
         return None
     parameters = Parameters()
-    condition = _condition(query.filters, parameters)
+    condition_ = condition(query.filters, parameters, lambda _: "key")
     time = [d for d in query.dimensions if words.is_time(d)]
     dimensions = [TIME[bucket_of(d, range_)] if words.is_time(d) else "key" for d in query.dimensions]
     if asked.kind == "visits":
@@ -135,7 +137,7 @@ def statement(
     sql = (
         f"SELECT {', '.join(columns)}\nFROM cells\n"
         f"WHERE kind = {{kind:String}} AND cube = {{cube:String}} AND build IN {{builds:Array(UInt64)}}\n"
-        f"  AND {parts}\n  AND {condition}{group}\nLIMIT {limit}"
+        f"  AND {parts}\n  AND {condition_}{group}\nLIMIT {limit}"
     )
     values: dict[str, object] = {
         **parameters.values,
@@ -148,7 +150,9 @@ def statement(
     return sql, values
 
 
-def _condition(filters: tuple[Filter, ...], parameters: Parameters) -> str:
+def condition(filters: tuple[Filter, ...], parameters: Parameters, value: Callable[[str], str]) -> str:
+    """Filters without has_done as SQL; `value` says what a dimension is called where it is read."""
+
     def one(filter_: Filter) -> str:
         match filter_:
             case And(inner):
@@ -161,6 +165,6 @@ def _condition(filters: tuple[Filter, ...], parameters: Parameters) -> str:
                 raise AssertionError("refused by `question`")
             case _:
                 leaf: Leaf = filter_
-                return compare(leaf, "key", parameters)
+                return compare(leaf, value(leaf.dimension), parameters)
 
     return " AND ".join(map(one, filters)) if filters else "1"

@@ -12,7 +12,7 @@ from string import Template
 
 import msgspec
 
-from analytics.reports import cellplan, expressions, words
+from analytics.reports import cellplan, expressions, visitplan, words
 from analytics.reports.conditions import Builder, Fields, Parameters, Shape, needs_visits
 from analytics.reports.daterange import Range, bucket_of
 from analytics.reports.goals import Goal
@@ -110,8 +110,10 @@ def _statement(
         needs_visits(query.filters) or any(_of_visit(d) for d in query.dimensions) or "visits" in metrics
     ):
         shape = "attributed"
-    if cover is not None and (asked := cellplan.question(query, range_, metrics, over, shape)) is not None:
-        found = cellplan.statement(query, range_, asked, cover, MAX_GROUPS + 1)
+    if cover is not None:
+        asked = cellplan.question(query, range_, metrics, over, shape)
+        found = cellplan.statement(query, range_, asked, cover, MAX_GROUPS + 1) if asked else None
+        found = found or visitplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1)
         if found is not None:
             return Statement(*found, query.dimensions, metrics, of_cells=True)
     page_is_entry = over == "visits" and "event:page" in query.dimensions

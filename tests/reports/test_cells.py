@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analytics.reports import answer as answers
 from analytics.reports import cellbuild, holdings
-from analytics.reports import reporting as reporting_module
 from analytics.reports.dashboard.warming import warm
 from analytics.reports.daterange import of_days, resolve
 from analytics.reports.kept import Kept
@@ -45,6 +45,7 @@ def rows(draw: st.DrawFn) -> list[Row]:
             "source": draw(st.sampled_from(["", "Google", "news.example"])),
             "utm_campaign": draw(st.sampled_from(["", "autumn"])),
             "country": draw(st.sampled_from(["", "AT", "DE"])),
+            "browser": draw(st.sampled_from(["Firefox", "Chrome"])),
             "device": draw(st.sampled_from(["desktop", "mobile"])),
         }
         path = draw(st.sampled_from(["/", "/a", "/b"]))
@@ -74,6 +75,21 @@ QUESTIONS: list[dict[str, Any]] = [
     {"metrics": OF_ROWS, "filters": [["or", [["contains", "event:page", ["a"]], ["matches", "event:page", ["^/$"]]]]]},
     {"metrics": OF_VISITS, "filters": [["not", ["is", "visit:country", ["AT"]]]]},
 ]
+ACROSS: list[dict[str, Any]] = [
+    {"metrics": TOTALS, "filters": [["is", "visit:source", ["Google"]], ["is_not", "visit:device", ["mobile"]]]},
+    {"metrics": ["visitors"], "dimensions": ["visit:country", "visit:source"]},
+    {"metrics": OF_ROWS, "dimensions": ["visit:country"], "filters": [["is", "visit:source", ["Google"]]]},
+    {"metrics": OF_ROWS, "dimensions": ["time:day"], "filters": [["is", "visit:source", ["Google", "Direct / None"]]]},
+    {"metrics": OF_ROWS, "dimensions": ["time:week", "visit:exit_page"], "filters": [["is", "visit:country", ["DE"]]]},
+    {"metrics": OF_VISITS, "dimensions": ["time:day"], "filters": [["contains_not", "visit:browser", ["fox"]]]},
+    {"metrics": OF_VISITS, "dimensions": ["visit:entry_page"], "filters": [["matches", "visit:utm_campaign", ["^a"]]]},
+    {
+        "metrics": [*OF_ROWS[:2], "visits", "percentage"],
+        "dimensions": ["visit:country_name", "visit:browser"],
+        "filters": [["or", [["is", "visit:source", ["(not set)"]], ["is", "visit:exit_page", ["/b"]]]]],
+    },
+]
+SOME = [*QUESTIONS[::3], *ACROSS[::3]]
 RANGES = [("2026-11-09", "2026-11-13"), ("2026-11-10", "2026-11-11"), ("2026-11-11", "2026-11-11")]
 
 
@@ -89,7 +105,7 @@ class Twice:
         return Reporting(pool, self.folder, None, minimum_cell=1, zone=zone, now=lambda: now, raw_rows=raw_rows)
 
     def fill(self, rows: list[Row], zone: str = "UTC") -> None:
-        for table in ("events", "cells", "cell_builds", "numbers"):
+        for table in ("events", "cells", "visits", "cell_builds", "numbers"):
             self.store.command(f"TRUNCATE TABLE {table}")
         insert(self.store, rows)
         self.count(zone)
@@ -97,10 +113,12 @@ class Twice:
     def count(self, zone: str = "UTC", now: dt.datetime = BUILT) -> list[cellbuild.Due]:
         return cellbuild.count_cells(self.store, SITE, zone, lambda: now, 600)
 
-    def agree(self, zone: str, ranges: list[tuple[str, str]] = RANGES) -> None:
+    def agree(
+        self, zone: str, ranges: list[tuple[str, str]] = RANGES, questions: Sequence[dict[str, Any]] = SOME
+    ) -> None:
         raw, cells = self.reporting(10**9, zone), self.reporting(0, zone)
         for range_ in ranges:
-            for question in QUESTIONS:
+            for question in questions:
                 query = parse_object({"site_id": SITE, "date_range": range_, **question})
                 given = raw.ask(query), cells.ask(query)
                 shown = [sorted((line["dimensions"], line["metrics"]) for line in each["results"]) for each in given]
@@ -113,9 +131,11 @@ def twice(store: Store, tmp_path: Path) -> Twice:
     return Twice(store, tmp_path)
 
 
-def check(twice: Twice, held: list[Row], zone: str, ranges: list[tuple[str, str]]) -> None:
+def check(twice: Twice, held: list[Row], zone: str, ranges: list[tuple[str, str]], part: int | None = None) -> None:
+    """`part`: every second question only, the even ones or the odd ones."""
     twice.fill(held, zone)
-    twice.agree(zone, ranges)
+    asked = [*QUESTIONS, *ACROSS]
+    twice.agree(zone, ranges, asked if part is None else asked[part::2])
 
 
 FIXTURES = [HealthCheck.function_scoped_fixture]
@@ -124,7 +144,7 @@ FIXTURES = [HealthCheck.function_scoped_fixture]
 @settings(max_examples=5, deadline=None, suppress_health_check=FIXTURES)
 @given(held=rows(), zone=st.sampled_from(["UTC", "Europe/Vienna"]), range_=st.sampled_from(RANGES))
 def test_cells_tell_what_the_rows_tell(twice: Twice, held: list[Row], zone: str, range_: tuple[str, str]) -> None:
-    check(twice, held, zone, [range_])
+    check(twice, held, zone, [range_], part=len(held) % 2)
 
 
 @pytest.mark.audit
@@ -169,7 +189,7 @@ def of_cells(reporting: Reporting, **question: Any) -> list[bool]:
 def test_every_question_of_the_list_is_answered_by_cells(twice: Twice) -> None:
     twice.fill(across_midnight())
     held = twice.reporting(0)
-    for question in QUESTIONS:
+    for question in [*QUESTIONS, *ACROSS]:
         assert all(of_cells(held, **question)), question
     for other in (
         {"metrics": ["visitors"], "dimensions": ["event:page", "visit:device"]},
@@ -177,6 +197,8 @@ def test_every_question_of_the_list_is_answered_by_cells(twice: Twice) -> None:
         {"metrics": ["visitors"], "filters": [["has_done", ["is", "event:page", ["/"]]]]},
         {"metrics": ["visits"], "filters": [["is", "event:page", ["/"]]]},
         {"metrics": ["visits"], "dimensions": ["event:name"]},
+        {"metrics": ["visits"], "filters": [["has_done", ["is", "event:page", ["/"]]], ["is", "visit:source", ["x"]]]},
+        {"metrics": ["visitors"], "dimensions": ["time:hour", "visit:source"]},
     ):
         assert not any(of_cells(held, **other)), other
 
@@ -214,6 +236,7 @@ def test_an_erased_visitor_leaves_cells_and_numbers(twice: Twice, store: Store, 
     twice.fill(across_midnight())
     erase(store, tmp_path, [1])
     assert store.query("SELECT visitor FROM numbers") == [(2,)]
+    assert store.query("SELECT uniqExact(number), countIf(source = 'news.example') FROM visits") == [(1, 0)]
     assert of_cells(twice.reporting(0), metrics=["visitors"]) == [False]
     twice.count(now=LATER)
     assert of_cells(twice.reporting(0), metrics=["visitors"]) == [True]
@@ -260,6 +283,7 @@ def test_replaced_builds_go_when_nobody_can_be_reading_them(twice: Twice, store:
     after = {row[0] for row in store.query("SELECT DISTINCT build FROM cells")}
     assert len(before - after) == 2
     assert after <= {row[0] for row in store.query("SELECT build FROM cell_builds")}
+    assert after >= {row[0] for row in store.query("SELECT DISTINCT build FROM visits")}
     twice.agree("UTC")
 
 
@@ -267,8 +291,25 @@ def test_cells_of_days_past_their_retention_go(twice: Twice, store: Store) -> No
     twice.fill(across_midnight())
     store.command("ALTER TABLE events DROP PARTITION '20261110'")
     twice.count(now=LATER)
-    assert store.query("SELECT count() FROM cells WHERE day = '2026-11-10' AND part = 'inside'") == [(0,)]
+    for table in ("cells", "visits"):
+        assert store.query(f"SELECT count() FROM {table} WHERE day = '2026-11-10' AND part = 'inside'") == [(0,)]
     twice.agree("UTC")
+
+
+def test_what_was_counted_goes_with_its_rows_on_a_site_that_is_not_busy_any_more(twice: Twice, store: Store) -> None:
+    twice.fill(across_midnight())
+    assert store.query("SELECT count() FROM visits")[0][0] > 0
+    store.command("TRUNCATE TABLE events")
+    assert cellbuild.forget_builds(store, LATER) > 0
+    assert store.query("SELECT count() FROM visits UNION ALL SELECT count() FROM cells") == [(0,), (0,)]
+
+
+def test_what_an_interrupted_count_left_goes(twice: Twice, store: Store) -> None:
+    twice.fill(across_midnight())
+    held = store.query("SELECT count() FROM visits")
+    store.command("INSERT INTO visits (build, day, part, number, visits) VALUES (7, '2026-11-10', 'inside', 1, 1)")
+    assert cellbuild.forget_builds(store, BUILT) == 1
+    assert store.query("SELECT count() FROM visits") == held
 
 
 def test_merging_the_rows_does_not_make_cells_out_of_date(twice: Twice, store: Store) -> None:
@@ -328,6 +369,6 @@ def test_the_overview_of_a_busy_site_is_counted_before_anybody_looks(
     def not_again(*asked: object) -> None:
         raise AssertionError(f"counted again: {asked[1]}")
 
-    monkeypatch.setattr(reporting_module.answers, "answer", not_again)
+    monkeypatch.setattr(answers, "answer", not_again)
     warm(held, SITE)
     assert len(held.kept) == counted

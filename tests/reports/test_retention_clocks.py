@@ -83,6 +83,8 @@ def everything(tmp_path: Path, store: Store, site_rows: Enquiries) -> Path:
     now = dt.datetime.now(dt.UTC)
     insert(store, [row(1, f"{now - dt.timedelta(days=1):%Y-%m-%d %H:%M:%S}")])
     insert_cell(store, now)
+    store.command("TRUNCATE TABLE visits")
+    store.command("INSERT INTO visits (build, day, part, number, visits) VALUES (7, '2026-11-10', 'inside', 1, 1)")
     quarantine.write(tmp_path, "t", [("reason", b"line")])
     write_answer(tmp_path, "ticket", b"{}")
     (tmp_path / "salts").mkdir()

@@ -1,0 +1,44 @@
+"""Writes the lines of visits of one build: the same pieces of visits as its cells, kept whole instead of counted."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Any
+
+from analytics.reports import expressions, visitplan
+from analytics.reports.conditions import Builder, Fields, Parameters
+from analytics.reports.planner import sql_text
+from analytics.store import Store
+
+COUNTS = ("held", "unkeyed", "pageviews", "events", "visits", "visit_views", "bounces", "duration_ms")
+
+
+def write_lines(
+    store: Store, given: dict[str, Any], scope: str, pieces: str, limits: dict[str, int], *, loose: bool
+) -> None:
+    """`pieces` is an array of (part, day, rows, the whole that they belong to); `loose`: rows without a key as well."""
+    builder = Builder(Parameters(), Fields(), "visits")
+    fields = [f"{builder.visit_value(name)} AS {visitplan.column(name)}" for name in visitplan.OF_VISIT]
+    places = [builder.fields.place(expressions.COLUMNS[name].sql) for name in visitplan.OF_ROW]
+
+    def look(row: str) -> str:
+        return f"tuple({', '.join(f'{row}.{place}' for place in places)})"
+
+    fields += [f"look.{n} AS {visitplan.column(name)}" for n, name in enumerate(visitplan.OF_ROW, 1)]
+    names = ", ".join(map(visitplan.column, visitplan.DIMENSIONS))
+    row = builder.fields.tuple_sql
+    visits = Template(sql_text("visits_with_rows")).substitute(row=row, scope=scope)
+    if loose:
+        alone = Template(sql_text("rows_without_key")).substitute(row=row, scope=sql_text("scope").strip())
+        visits = f"{visits}\nUNION ALL\n{alone}"
+    text = Template(sql_text("visits_lines")).substitute(
+        columns=f"build, day, part, number, {names}, {', '.join(COUNTS)}",
+        columns_of_fields=names,
+        fields=",\n        ".join(fields),
+        look_of_row=look("row"),
+        look_of_first=look("part_rows[1]"),
+        pieces=pieces,
+        visits=visits,
+        numbers=sql_text("visitor_numbers").strip(),
+    )
+    store.command(text, given, **limits)
