@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import sqlite3
 import stat
 from pathlib import Path
@@ -207,3 +208,13 @@ def test_the_tolerance_is_of_sums_and_not_of_promises() -> None:
     assert overspent_days([manifest("day:2026-11-19", 1 + 1e-7, 0.0)]) != []
     assert overspent_days([manifest("day:2026-11-19", 0.0, 1 + 1e-7)]) != []
     assert DAY.first == dt.date(2026, 11, 19)
+
+
+def test_the_folder_is_written_by_its_owner_alone_whatever_the_process_allows(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Budget(tmp_path / "open"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o755

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from consent_middleware.decision import Choice, resolve
+from consent_middleware.decision import Choice, holds_until, resolve
 from tests.gate.policies import SHOP, policy
 
 DAY = 86_400
@@ -74,3 +74,29 @@ def test_a_purpose_with_a_shorter_lifetime_of_its_own_lapses_by_itself() -> None
     choice = Choice(BOTH, "A" * 22, NOW, brief.fingerprint)
     assert resolve(brief, choice, now=NOW + 30 * DAY - 1).granted == BOTH
     assert resolve(brief, choice, now=NOW + 30 * DAY).granted == {"analytics"}
+
+
+def test_an_answer_says_when_it_was_given_and_under_which_revision() -> None:
+    decision = resolve(POLICY, yes("analytics"))
+    assert (decision.at, decision.revision, decision.record_id) == (NOW, POLICY.revision, "A" * 22)
+    assert decision.regime == "opt-in", "whoever says nothing about the law gets the strictest"
+    nobody = resolve(POLICY, None)
+    assert (nobody.at, nobody.revision, nobody.record_id) == (None, POLICY.revision, None)
+
+
+def test_a_grant_holds_until_the_next_purpose_lapses() -> None:
+    some = policy(
+        SHOP.replace('id = "analytics"', 'id = "analytics"\nlifetime_days = 10').replace(
+            'id = "marketing"', 'id = "marketing"\nlifetime_days = 20'
+        )
+    )
+    both = yes("analytics", "marketing", "gone")
+    first, second = NOW + 10 * DAY, NOW + 20 * DAY
+    assert holds_until(some, both, NOW) == first
+    assert holds_until(some, both, first - 1) == first
+    assert holds_until(some, both, first) == second
+    assert holds_until(some, both, second) == float("inf")
+    assert holds_until(POLICY, both, NOW) == float("inf"), (
+        "a purpose without a lifetime of its own lapses with the cookie"
+    )
+    assert resolve(some, both, now=first).granted == {"marketing"}
