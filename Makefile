@@ -37,11 +37,11 @@ demo: $(READY)
 	@$(PYTHON) -m examples.demo $(ARGS)
 
 test: $(READY)
-	@$(PYTHON) scripts/setup.py programs chromium postgresql openssh-server goaccess
+	@$(PYTHON) scripts/setup.py programs chromium postgresql openssh-server nginx goaccess
 	@$(PYTHON) -m pytest -m "not audit" -n 2 --dist loadfile --durations=15 --durations-min=5 $(ARGS)
 
 audit: $(READY)
-	@$(PYTHON) scripts/setup.py programs chromium postgresql openssh-server goaccess
+	@$(PYTHON) scripts/setup.py programs chromium postgresql openssh-server nginx goaccess
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --durations=25 --timeout 3600 $(ARGS)
 
 bench: $(READY)

@@ -128,6 +128,11 @@ def first_to_break(per_day: float, fleet: Fleet, rates: Rates, outage_hours: flo
     return "nothing up to 10 x"
 
 
+def goals_met(day: Day, outage_hours: float) -> bool:
+    """No event is lost, what waited is loaded as fast as it gathered, and sealing keeps up with the days."""
+    return not day.dropped and 0 <= day.catch_up_minutes <= outage_hours * 60 and day.seal_minutes <= MINUTES
+
+
 def human(value: float) -> str:
     for unit in ("", "k", "M", "G"):
         if value < 1000:
@@ -145,7 +150,7 @@ def main() -> None:
     table = Table(title=f"One day, the store away for {arguments.outage_hours:g} h at the peak (a simulation)")
     for column in ("events a day", "web hosts", "shards", "ledger writers", "raw a day", "waiting", "spool a host"):
         table.add_column(column, justify="right")
-    for column in ("1 GiB lasts", "caught up after", "seal a day", "breaks first"):
+    for column in ("1 GiB lasts", "caught up after", "seal a day", "breaks first", "goals"):
         table.add_column(column, justify="right")
     for per_day in VOLUMES:
         fleet = fleet_for(per_day, rates, arguments.spare)
@@ -163,9 +168,11 @@ def main() -> None:
             "not that day" if day.catch_up_minutes < 0 else f"{day.catch_up_minutes} min",
             f"{day.seal_minutes:.1f} min",
             first_to_break(per_day, fleet, rates, arguments.outage_hours),
+            "met" if goals_met(day, arguments.outage_hours) else "missed",
         )
-    console = Console(width=160)
+    console = Console(width=170)
     console.print(table)
+    console.print("Goals: no event lost, caught up within the time that the store was away, a day sealed within a day.")
     console.print("Assumed of one unit: " + ", ".join(f"{k} {human(v)}" for k, v in dataclasses.asdict(rates).items()))
 
 

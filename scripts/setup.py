@@ -29,9 +29,12 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "postgresql": (("/usr/lib/postgresql",), "tests of the PostgreSQL ledger are skipped"),
     "openssh-server": (("/usr/sbin/sshd",), "tests of deliveries to an SFTP server are skipped"),
+    "nginx": (("/usr/sbin/nginx",), "the configuration for nginx in the documents is not run"),
     "goaccess": ((), "the import benchmark runs without its peer, and the test against it is skipped"),
     "wrk": ((), "the throughput benchmark is skipped"),
 }
+
+SERVICES = {"openssh-server": "ssh", "nginx": "nginx"}  # what Debian would start as it installs them
 
 
 def say(text: str) -> None:
@@ -98,8 +101,9 @@ def programs(names: list[str]) -> int:
         say(f"Installing with apt-get: {', '.join(missing)}")
         if "postgresql" in missing:
             keep_quiet_about_clusters()
-        if "openssh-server" in missing:
-            keep_from_listening()
+        for name, service in SERVICES.items():
+            if name in missing:
+                keep_from_listening(name, service)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], env=noninteractive, **quiet)
@@ -125,16 +129,19 @@ def keep_quiet_about_clusters() -> None:
         settings.write_text("create_main_cluster = false\nstart_conf = manual\n")
 
 
-def keep_from_listening() -> None:
-    """Nobody asked for a login server: Debian would start one now and at every boot. Tests start their own."""
-    unit = Path("/etc/systemd/system/ssh.service")
+def keep_from_listening(name: str, service: str) -> None:
+    """Nobody asked for a server: Debian would start one now and at every boot. Tests start their own."""
+    unit = Path(f"/etc/systemd/system/{service}.service")
     if not unit.is_symlink() and not unit.exists():
         unit.parent.mkdir(parents=True, exist_ok=True)
         unit.symlink_to("/dev/null")
-        say("The tests need OpenSSH's program only: its service stays off (`systemctl unmask ssh` allows it)")
+        say(
+            f"The tests need the program of {name} only: its service stays off (`systemctl unmask {service}` allows it)"
+        )
     invoked = Path("/usr/sbin/policy-rc.d")  # asked by packages on machines without systemd
-    if not invoked.exists():
-        invoked.write_text('#!/bin/sh\ncase "$1" in ssh) exit 101;; esac\nexit 0\n')
+    ours = '#!/bin/sh\ncase "$1" in {}) exit 101;; esac\nexit 0\n'
+    if not invoked.exists() or invoked.read_text() == ours.format("ssh"):
+        invoked.write_text(ours.format("|".join(SERVICES.values())))
         invoked.chmod(0o755)
 
 

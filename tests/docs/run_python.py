@@ -15,8 +15,8 @@ from starlette.requests import Request
 
 from tests.docs.blocks import blocks
 
-# Needs a service on a port: executed up to there by tests/reports/test_report_command.py, compiled here.
-COMPILED_ONLY = ("Client(", "await record_consent", "@rights")
+# These need a service on a port, or a site's request: tests/docs/test_services.py runs them; compiled here.
+COMPILED_ONLY = ("Client(", "await record_consent")
 
 
 def namespace(policy: Any) -> dict[str, Any]:

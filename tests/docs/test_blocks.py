@@ -27,7 +27,6 @@ BASE = {
     '[[purpose]]\nid = "analytics"\n[[purpose]]\nid = "marketing"\n',
 }
 NOT_RUN = {
-    "nginx": "nginx is not part of the set-up",
     "dockerfile": "there is no container runtime in the tests",
     "html": "markup that stands in a page; tests/html and tests/browser run its like",
     "css": "properties that tests/browser reads back from the banner",
@@ -62,7 +61,7 @@ def named(block: Block) -> str:
 
 
 def test_every_language_is_run_or_excused() -> None:
-    run = {"python", "toml", "json", "sh", "ini", "sql"}
+    run = {"python", "toml", "json", "sh", "ini", "sql", "nginx"}
     assert {block.language for block in ALL} <= run | set(NOT_RUN)
     assert len(of("sh")) > 15
     assert len(of("toml")) > 8

@@ -1,0 +1,185 @@
+"""What the documents say of PostgreSQL, ClickHouse and nginx, with the real programs; a cluster can't be had here."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from analytics.store import open_store
+from consent_middleware import ConsentMiddleware
+from consent_middleware.cli import consent
+from consent_middleware.forms import ConsentField
+from tests.docs.blocks import Block
+from tests.docs.test_blocks import BASE, lines_of, of
+from tests.ingest.rows import POLICY_TEXT, row, spool_rows
+from tests.interop.servers import free_port, serving
+from tests.ledger.conftest import PROGRAMS, Cluster
+from tests.ledger.conftest import cluster as postgres_cluster
+from tests.pages.sites import KEYS, browser, law_group, post
+from tests.reports.test_service_process import Running
+from tests.share.sealed_day import DAY as SEALED_DAY
+from tests.share.sealed_day import write_sealed_day
+from tests.store.test_http_store import Server
+
+cluster = postgres_cluster
+SEALED = SEALED_DAY.first.isoformat()
+
+
+def block_of(language: str, page: str, mark: str) -> Block:
+    found = [block for block in of(language) if block.where.startswith(page) and mark in block.text]
+    assert found, f"{page}: no block has {mark}"
+    return found[0]
+
+
+@pytest.mark.postgres
+def test_the_ledger_of_several_hosts_as_the_page_sets_it_up(cluster: Cluster, tmp_path: Path) -> None:
+    environment = {
+        **os.environ, "PGHOST": str(cluster.folder), "PGUSER": "consent", "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+        "CONSENT_SECRET_KEYS": "a secret of this test, long enough for one",
+    }  # fmt: skip
+    make = next(
+        line for line in lines_of(block_of("sh", "docs/howto/several-hosts.md", "createdb")) if "createdb" in line
+    )
+    subprocess.run(make.split(), env=environment, check=True, timeout=60)
+    written = block_of("toml", "docs/howto/several-hosts.md", "postgresql://").text
+    settings = written.replace("consent@db.internal/consent", f"/consent?host={cluster.folder}&user=consent")
+    assert settings != written
+    text = "".join(BASE.values()) + settings
+    (tmp_path / "privacy.toml").write_text(text)
+    with browser(tmp_path, text) as visitor:
+        assert post(visitor, "accept").status_code == 303
+    line = [sys.executable, "-m", "consent_middleware", "ledger", "verify"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("sound: 1 entry in 1 chain"), done.stdout
+
+
+def test_a_host_loads_into_a_server_by_the_command_of_the_page(tmp_path: Path) -> None:
+    written = lines_of(block_of("sh", "docs/howto/several-hosts.md", "--watch"))[0]
+    server = Server(tmp_path / "engine")
+    try:
+        words = re.sub(r'"http://[^"]+"', server.url, written).split()
+        (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
+        spool_rows(tmp_path / "var", [row(1), row(2)])
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert said.startswith("2 rows loaded in 1 batch"), said
+        finally:
+            process.kill()
+            process.communicate()
+        with open_store(server.url, tmp_path / "other") as store:
+            assert store.query("SELECT count() FROM events") == [(2,)]
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def proxied(tmp_path: Path) -> Iterator[int]:
+    """The port of an nginx with the page's block, in front of a gated site with the page's policy."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    if not Path(program).exists():
+        why = "nginx is not installed: the configuration in docs/howto/proxy.md was NOT run"
+        warnings.warn(why, stacklevel=1)
+        pytest.skip(why)
+    settings = block_of("toml", "docs/howto/proxy.md", "trusted_proxies").text
+    parts = {**BASE, "site": settings.replace('["www.example.org"]', '["localhost"]')}
+    (tmp_path / "privacy.toml").write_text("".join(parts.values()))
+    port = free_port()
+    with serving(
+        "tests.docs.proxied_site:app", "uvicorn", tmp_path, CONSENT_POLICY=str(tmp_path / "privacy.toml")
+    ) as site:
+        location = block_of("nginx", "docs/howto/proxy.md", "proxy_pass").text.replace(
+            "127.0.0.1:8000", f"127.0.0.1:{site}"
+        )
+        places = "".join(
+            f"{name}_temp_path {tmp_path}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (tmp_path / "nginx.conf").write_text(
+            f"daemon off;\nmaster_process off;\npid {tmp_path}/pid;\nerror_log {tmp_path}/errors;\nevents {{}}\n"
+            f"http {{\naccess_log off;\n{places}server {{\nlisten 127.0.0.1:{port};\n{location}\n}}\n}}\n"
+        )
+        running = subprocess.Popen([program, "-p", str(tmp_path), "-c", "nginx.conf"])
+        try:
+            for _ in range(200):
+                assert running.poll() is None, (tmp_path / "errors").read_text()
+                with socket.socket() as line:
+                    if line.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            yield port
+        finally:
+            running.terminate()
+            running.wait(20)
+
+
+def test_nginx_with_the_block_of_the_page_keeps_a_stream_a_stream(proxied: int) -> None:
+    def ask(path: str, **headers: str) -> http.client.HTTPResponse:
+        line = http.client.HTTPConnection("127.0.0.1", proxied, timeout=30)
+        line.request("GET", path, headers={"Host": "localhost", **headers})
+        return line.getresponse()
+
+    stream = ask("/slow")
+    assert b"first part" in stream.read1(65_536), "the second part is not even made yet"
+    told = ask("/go-on", **{"Accept-Encoding": "gzip"})
+    assert told.getheader("content-encoding") == "gzip", "compressed outside the middleware"
+    assert told.getheader("set-cookie") is None, "and gated inside"
+    assert b"second part" in stream.read()
+    assert b"consent" in ask("/_consent/").read()
+
+
+def test_the_client_of_the_reports_page_reads_a_sealed_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sealed_day(tmp_path)
+    service = Running(tmp_path)
+    try:
+        text = block_of("python", "docs/reports.md", "Client(").text
+        asked = text.replace("http://127.0.0.1:8765", service.url).replace(
+            "released=True", f'released=True, period=("{SEALED}", "{SEALED}")'
+        )
+        exec(compile(asked, "docs/reports.md", "exec"), {"token": service.token})
+    finally:
+        service.process.terminate()
+        service.process.communicate(timeout=60)
+    assert capsys.readouterr().out.startswith("['/'] [900] [")
+
+
+def test_the_consents_of_the_ledger_page_are_recorded_in_a_request(tmp_path: Path) -> None:
+    text = block_of("python", "docs/ledger.md", "await record_consent").text
+    code = compile(text, "docs/ledger.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+    async def handler(request: Request) -> JSONResponse:
+        known = {"scope": request.scope, "request": request, "form": await request.form()}
+        await eval(code, known)
+        return JSONResponse({"record": known["record"].record_id, "standing": known["standing"].record_id})
+
+    app = ConsentMiddleware(
+        Starlette(routes=[Route("/", handler, methods=["POST"])]), law_group(), tmp_path / "var", secret_keys=KEYS
+    )
+    with TestClient(app, headers={"sec-fetch-site": "same-origin"}) as visitor:
+        shown = ConsentField("publish", purpose="", text="Publish my name in the public directory.").html()
+        hidden = re.findall(r'name="publish-text" value="([0-9a-f]{64})"', shown)[0]
+        answer = visitor.post("/", data={"publish": "yes", "publish-text": hidden}).json()
+    assert answer["record"] == answer["standing"]
+    report = CliRunner().invoke(consent, ["ledger", "verify", "--data-dir", str(tmp_path / "var")])
+    assert "sound: 2 entries" in report.output, "by the function, and by the field"
