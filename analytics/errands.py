@@ -68,7 +68,26 @@ class Import(msgspec.Struct, frozen=True, tag="import"):
     again: bool = False
 
 
-Errand = Examine | CountAffected | Erase | Load | Import
+class Due(msgspec.Struct, frozen=True, tag="due"):
+    """Which periods of a site could be sealed now."""
+
+    site: str
+
+
+class Seal(msgspec.Struct, frozen=True, tag="seal"):
+    """One period, in its written form ("day:2026-11-20")."""
+
+    site: str
+    period: str
+
+
+class CountLate(msgspec.Struct, frozen=True, tag="late"):
+    """Rows that arrived after the seal of their period."""
+
+    site: str
+
+
+Errand = Examine | CountAffected | Erase | Load | Import | Due | Seal | CountLate
 
 
 class Affected(msgspec.Struct, frozen=True):
@@ -93,12 +112,15 @@ class Imported(msgspec.Struct, frozen=True):
     cells: list[CellSummary] = []
 
 
-ANSWERS: Final[dict[type, type]] = {
+ANSWERS: Final[dict[type, Any]] = {
     Examine: doctor.Found,
     CountAffected: Affected,
     Erase: Erased,
     Load: loader.LoadSummary,
     Import: Imported,
+    Due: list[str],  # periods
+    Seal: str,  # the path of the manifest
+    CountLate: dict[str, int],  # period -> rows
 }
 
 
@@ -121,6 +143,8 @@ def do(
         return _affected(errand, store, data_dir, policy, now)
     if isinstance(errand, Erase):
         return _erase(errand, store, data_dir, policy)
+    if isinstance(errand, Due | Seal | CountLate):
+        return _of_releases(errand, store, data_dir / "releases", policy, now)
     with only_loader(data_dir / "spool"):
         summary = loader.load_pending(store, data_dir, policy)
         return loader.retry_quarantine(store, data_dir, summary) if errand.retry else summary
@@ -161,6 +185,30 @@ def find(store: Store, data_dir: Path, policy: PrivacyPolicy, visitor: int) -> b
         if last:
             return False
         time.sleep(LOOK_SECONDS)
+
+
+def _of_releases(
+    errand: Due | Seal | CountLate, store: Store, releases_dir: Path, policy: PrivacyPolicy, now: dt.datetime
+) -> Any:
+    from analytics.anonymise import release, sealed
+    from analytics.anonymise.cubes import CubeError
+    from analytics.anonymise.mechanism import OverspendError
+    from analytics.anonymise.periods import Period
+
+    site = errand.site
+    try:
+        if isinstance(errand, CountLate):
+            return {str(one.period): release.late_events(store, one) for one in sealed.releases(releases_dir, site)}
+        if isinstance(errand, Due):
+            return [str(period) for period in release.due_in(store, policy, site, releases_dir, now)]
+        named = {policy.site.site_id, *(host.partition(":")[0] for host in policy.site.hosts)}
+        known = sorted(named | set(release.sites_in(store)))
+        if site not in known:
+            raise UserError(f"{site}: no such site (known: {', '.join(known)}); a seal can't be undone")
+        made = release.seal(store, policy, site, Period.parse(errand.period), releases_dir)
+        return str(made.path.with_suffix(".json"))
+    except (CubeError, OverspendError, sealed.SealError, ValueError) as error:
+        raise UserError(str(error)) from None
 
 
 def _import(errand: Import, store: Store, data_dir: Path, on_progress: Callable[[int], None]) -> Imported:

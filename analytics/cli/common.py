@@ -55,11 +55,12 @@ def opened(store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None) 
 
 @contextlib.contextmanager
 def errands_on(
-    store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None, policy_path: Path
+    store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None, policy_path: Path, *, retention: bool = True
 ) -> Iterator[Callable[..., Any]]:
     """A function that does an errand: `(errand)`, or `(errand, on_progress)`; it gives the errand's answer.
 
-    The service does it when one has the embedded store open, else it is done here. Raises UserError in one line.
+    The service does it when one has the embedded store open, else it is done here, after the store was told the
+    policy's retention, or without that: who seals must not end rows by the way. Raises UserError in one line.
     """
     from analytics import errands, relay
     from analytics.reports.asking import running_service
@@ -69,7 +70,7 @@ def errands_on(
     if its_own and (service := running_service(data_dir)) is not None:
         yield lambda errand, on_progress=None: relay.send(service, errand, policy_path if policy else None)
         return
-    with opened(store_url, data_dir, policy) as store:
+    with opened(store_url, data_dir, policy if retention else None) as store:
 
         def here(errand: Errand, on_progress: Callable[[int], None] = lambda done: None) -> Any:
             return errands.do(errand, store, data_dir, policy, on_progress)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -18,8 +19,9 @@ from analytics.anonymise.cubes import CubeError
 from analytics.anonymise.mechanism import OverspendError
 from analytics.anonymise.paths import imported_paths
 from analytics.anonymise.periods import Period
-from analytics.anonymise.sealed import SealedRelease, SealError, releases
-from consent_middleware.cli.options import data_dir_option, format_option, policy_option
+from analytics.anonymise.sealed import SealedRelease, SealError, read_manifest
+from analytics.cli.common import errands_on
+from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
 
@@ -56,22 +58,23 @@ def release(
             _show_routes(imported_paths(app), format_)
             return
         policy = PrivacyPolicy.load(policy_path)
-        wanted = [Period.parse(text) for text in periods]
+        wanted = [str(Period.parse(text)) for text in periods]
         name = site or policy.site.site_id
-        if late:
-            _show_late(name, store_url, data_dir, format_)
-            return
-        if not wanted and not all_due:
+        if not (wanted or all_due or late):
             raise UserError("name a period (--period day:2026-11-20), or --due for all that are ready")
-        if dry_run:
-            if all_due:
-                wanted += _due(policy, name, store_url, data_dir)
-            if not wanted:
-                click.echo(NOTHING_DUE, err=True)
-            for period in wanted:
-                _show_plan(releasing.plan_of(policy, name, period), format_)
+        there = bool(store_url) or (data_dir / "store").exists()
+        if dry_run and not (all_due and there):  # looking makes no store
+            _show_plans(policy, name, wanted, format_)
             return
-        _seal(policy, name, wanted, all_due, store_url, data_dir, format_)
+        with errands_on(store_url, data_dir, policy, policy_path, retention=False) as do:
+            if late:
+                _show_late(do, name, format_)
+                return
+            wanted += _due(do, name) if all_due else []
+            if dry_run:
+                _show_plans(policy, name, wanted, format_)
+            else:
+                _seal(do, name, wanted, format_)
     except (PolicyError, CubeError, SealError, OverspendError, ValueError) as error:
         raise UserError(str(error)) from None
 
@@ -84,49 +87,33 @@ def _show_routes(paths: tuple[str, ...], format_: str) -> None:
     click.echo(f"# privacy.toml: keys that are known beforehand need no threshold\n[capture]\nroutes = [\n{lines}]")
 
 
-def _due(policy: PrivacyPolicy, site: str, url: str | None, data_dir: Path) -> list[Period]:
-    """What --due would seal; makes no store where there is none."""
-    from analytics.store import open_store
+def _due(do: Callable[..., Any], site: str) -> list[str]:
+    from analytics.errands import Due
 
-    if not url and not (data_dir / "store").exists():
-        return []
-    with open_store(url, data_dir) as store:
-        return releasing.due_in(store, policy, site, data_dir / "releases", dt.datetime.now(dt.UTC))
+    found: list[str] = do(Due(site))
+    return found
 
 
-def _seal(
-    policy: PrivacyPolicy, site: str, wanted: list[Period], all_due: bool, url: str | None, data_dir: Path, format_: str
-) -> None:
-    from analytics.store import open_store
+def _seal(do: Callable[..., Any], site: str, wanted: list[str], format_: str) -> None:
+    """Each period by itself: what is sealed is shown, whatever becomes of the next one."""
+    from analytics.errands import Seal
 
-    releases_dir = data_dir / "releases"
-    with open_store(url, data_dir) as store:
-        known = {
-            policy.site.site_id,
-            *(host.partition(":")[0] for host in policy.site.hosts),
-            *releasing.sites_in(store),
-        }
-        if site not in known:
-            raise UserError(f"{site}: no such site (known: {', '.join(sorted(known))}); a seal can't be undone")
-        if all_due:
-            wanted += releasing.due_in(store, policy, site, releases_dir, dt.datetime.now(dt.UTC))
-        if not wanted:
-            click.echo(NOTHING_DUE, err=True)
-        for period in wanted:
-            _show_release(releasing.seal(store, policy, site, period, releases_dir), format_)
+    if not wanted:
+        click.echo(NOTHING_DUE, err=True)
+    for period in wanted:
+        _show_release(read_manifest(Path(do(Seal(site, period)))), format_)
 
 
-def _show_late(site: str, url: str | None, data_dir: Path, format_: str) -> None:
+def _show_late(do: Callable[..., Any], site: str, format_: str) -> None:
     """For the operator only: an exact count, which no release holds."""
-    from analytics.store import open_store
+    from analytics.errands import CountLate
 
-    with open_store(url, data_dir) as store:
-        for sealed in releases(data_dir / "releases", site):
-            count = releasing.late_events(store, sealed)
-            if format_ == "json":
-                click.echo(json.dumps({"period": str(sealed.period), "late": count}))
-            elif count:
-                click.echo(f"{sealed.period}: {count} rows arrived after the seal and are in no release")
+    for period, count in do(CountLate(site)).items():
+        if format_ == "json":
+            click.echo(json.dumps({"period": period, "late": count}))
+        elif count:
+            are = "is" if count == 1 else "are"
+            click.echo(f"{period}: {counted(count, 'row')} arrived after the seal and {are} in no release")
 
 
 def _show_release(sealed: SealedRelease, format_: str) -> None:
@@ -138,6 +125,13 @@ def _show_release(sealed: SealedRelease, format_: str) -> None:
         f"sealed {sealed.period} of {sealed.site}: {sealed.manifest['file']['rows']} cells, "
         f"epsilon {spent['epsilon']:.3f}, {sealed.path}"
     )
+
+
+def _show_plans(policy: PrivacyPolicy, site: str, wanted: list[str], format_: str) -> None:
+    if not wanted:
+        click.echo(NOTHING_DUE, err=True)
+    for period in wanted:
+        _show_plan(releasing.plan_of(policy, site, Period.parse(period)), format_)
 
 
 def _show_plan(plan: bounds.Plan, format_: str) -> None:

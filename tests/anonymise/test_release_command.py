@@ -71,7 +71,7 @@ def test_a_day_is_sealed_once_verified_and_changed_files_are_found(tmp_path: Pat
         put(store, [hit(99, 40_000, day=day)])
         store.command("ALTER TABLE events UPDATE loaded = now() + 60 WHERE visitor = 99 SETTINGS mutations_sync = 2")
     late = analytics(tmp_path, "release", "--late")
-    assert f"day:{day}: 1 rows arrived after the seal and are in no release" in late.output.splitlines()
+    assert f"day:{day}: 1 row arrived after the seal and is in no release" in late.output.splitlines()
     again = analytics(tmp_path, "release", "--period", f"day:{day}")
     assert exit_code(again) == 2
     assert "sealed already" in str(again.exception)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import stat
@@ -64,6 +65,21 @@ def test_every_command_on_the_store_works_while_the_service_runs(running: Runnin
     erased = command(tmp_path, "erase", MARY)
     assert (erased.returncode, erased.stdout) == (0, "1 row erased, 0 left\n"), erased.stderr
     assert command(tmp_path, "erase", MARY).returncode == 1, "it is known no more"
+
+
+def test_a_period_is_sealed_by_hand_while_the_service_runs(running: Running, tmp_path: Path) -> None:
+    then = dt.datetime.now(dt.UTC) - dt.timedelta(days=5)
+    spool_rows(tmp_path / "var", [row(number, time_ms=int(then.timestamp() * 1000)) for number in range(3)])
+    assert command(tmp_path, "load").returncode == 0
+    day = f"day:{then:%Y-%m-%d}"
+    assert day in command(tmp_path, "release", "--due", "--dry-run").stdout
+    sealed = command(tmp_path, "release", "--period", day)
+    assert sealed.stdout.startswith(f"sealed {day} of example.org: "), sealed.stderr
+    again = command(tmp_path, "release", "--period", day)
+    assert (again.returncode, "noise is drawn once" in again.stderr) == (2, True)
+    assert json.loads(command(tmp_path, "release", "--late", "--format", "json").stdout) == {"period": day, "late": 0}
+    assert "no such site" in command(tmp_path, "release", "--period", day, "--site", "other.example").stderr
+    assert command(tmp_path, "verify").returncode == 0
 
 
 def test_a_fault_reaches_the_command_as_one_line(running: Running, tmp_path: Path) -> None:
