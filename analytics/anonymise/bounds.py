@@ -21,13 +21,14 @@ THRESHOLD_PART = 0.1
 # Discrete noise on a lattice of sixteenths differs from the continuous curve by less than this part of sigma.
 LATTICE_MARGIN = 1.0005
 # What clipping did, three numbers of each visitor: what it kept, what it took up to a first bound, and what it took
-# beyond that up to a second. The last is zero for nearly everybody: it has noise of its own, so that readers can leave
-# it out where it is below that.
+# beyond that up to a second. The last is zero for nearly everybody and needs much noise: it has noise of its own, so
+# that readers can tell how much of it to believe.
 KEPT, LOST, BEYOND = "kept", "lost", "beyond"
 PARTS = (KEPT, LOST, BEYOND)
-# How the retention's budget is divided. A cube of one cell says itself what was kept.
-_RETENTION_PARTS = {KEPT: 0.1, LOST: 0.4, BEYOND: 0.5}
-_RETENTION_PARTS_OF_A_TOTAL = {LOST: 0.45, BEYOND: 0.55}
+# How the retention's budget is divided. The noise of a sum is least when budgets are in proportion to bounds; what lies
+# near gets more than that, because nearly all sites need that only. A cube of one cell says itself what was kept.
+_RETENTION_PARTS = {KEPT: 0.1, LOST: 0.3, BEYOND: 0.6}
+_RETENTION_PARTS_OF_A_TOTAL = {LOST: 0.6, BEYOND: 0.4}
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,30 +133,28 @@ def _measure(cube: Cube, period: Period, mu: float, delta: float) -> list[Measur
     if cube.columns == ("weekday-hour",) and period.kind == "day":
         keys = domains.hours_of(period.days)
     measurements = []
-    metrics = [(metric, part * (1 - cube.retention)) for metric, part in cube.metrics.items()]
+    left = 1 - math.fsum(cube.retention.values())
+    metrics = [(metric, part * left) for metric, part in cube.metrics.items()]
     for number, (metric, part) in enumerate(metrics):
         squared = integer_bound(cube.clip[metric][PERIODS.index(period.kind)])
         linf = min(SCALE, math.isqrt(squared)) if metric == "visitors" else math.isqrt(squared)
         kind = "known" if known else "threshold" if number == 0 else "selected"
         measurements.append(_noise(cube, metric, kind, keys, squared, linf, mu * math.sqrt(part), delta))
-    for name, cap, share in _retention(cube, PERIODS.index(period.kind)):
-        each = mu * math.sqrt(cube.retention * share)
-        measurements.append(_noise(cube, name, "retention", ("",), cap * cap, cap, each, delta))
+    for name, cap, part in _retention(cube, PERIODS.index(period.kind)):
+        measurements.append(_noise(cube, name, "retention", ("",), cap * cap, cap, mu * math.sqrt(part), delta))
     return measurements
 
 
 def _retention(cube: Cube, number: int) -> Iterator[tuple[str, int, float]]:
-    """Name of the measurement, bound of one visitor in sixteenths, and share of the retention's budget."""
+    """Name of the measurement, bound of one visitor in sixteenths, and part of the cube's budget."""
     parts = _RETENTION_PARTS if cube.columns else _RETENTION_PARTS_OF_A_TOTAL
-    # The noise of a sum of two is least when their budgets are in proportion to their bounds.
-    whole = math.fsum(losses[number][0] for losses in cube.losses.values())
-    for metric, losses in cube.losses.items() if cube.retention else ():
-        near, far = losses[number]
+    for metric, budget in cube.retention.items():
+        near, far = cube.losses[metric][number]
         # Cauchy and Schwarz: at most MAX_KEYS numbers whose squares sum to the bound.
         kept = math.isqrt(integer_bound(cube.clip[metric][number]) * MAX_KEYS)
         caps = {KEPT: kept, LOST: math.floor(SCALE * near), BEYOND: math.floor(SCALE * far)}
         for part, share in parts.items():
-            yield f"{metric}-{part}", caps[part], share * near / whole
+            yield f"{metric}-{part}", caps[part], budget * share
 
 
 def _noise(

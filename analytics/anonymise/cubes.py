@@ -7,6 +7,7 @@ visitors' own rows tell), which metrics it holds, the L2 bound of one visitor in
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,8 @@ class Cube(msgspec.Struct, frozen=True, kw_only=True):
     """`clip[metric]` is the L2 bound of one visitor over all keys, for a day, a week and a month.
 
     `share` is this cube's part of a period's budget, divided over `metrics` (metric -> part, summing to 1).
-    `retention` is the part of the cube's share that measures how much clipping took from the metrics of `losses`
-    (0: not measured); `losses[metric]` bounds what one visitor adds to those measurements: near, and beyond it.
+    `retention[metric]` is the part of the cube's share that measures how much clipping took from that metric;
+    `losses[metric]` bounds what one visitor adds to those measurements: near, and beyond it.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Cube(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Mapping[str, float]
     clip: Mapping[str, tuple[float, float, float]]
     share: float
-    retention: float = 0.0
+    retention: Mapping[str, float] = msgspec.field(default_factory=dict)
     losses: Mapping[str, Losses] = msgspec.field(default_factory=dict)
     periods: tuple[str, ...] = PERIODS
 
@@ -106,8 +107,13 @@ PATH_LOSSES: Mapping[str, Losses] = {
     "visitors": ((8.0, 30.0), (15.0, 60.0), (30.0, 120.0)),
     "pageviews": ((15.0, 60.0), (30.0, 120.0), (60.0, 240.0)),
 }
-TOTAL_LOSSES: Mapping[str, Losses] = {"pageviews": ((60.0, 200.0), (120.0, 400.0), (240.0, 800.0))}
-RETENTION = 0.1
+VISIT_LOSSES: Losses = ((4.0, 12.0), (8.0, 24.0), (16.0, 48.0))
+TOTAL_LOSSES: Mapping[str, Losses] = {
+    "visits": VISIT_LOSSES,
+    "pageviews": ((60.0, 200.0), (120.0, 400.0), (240.0, 800.0)),
+    "bounces": VISIT_LOSSES,
+}
+PATH_RETENTION = {"visitors": 0.04, "pageviews": 0.08}
 
 
 def _single(name: str, share: float, **metrics: float) -> Cube:
@@ -141,7 +147,7 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
             name="total",
             columns=(),
             keys=Known(("",)),
-            metrics={"visitors": 0.54, "visits": 0.12, "pageviews": 0.21, "events": 0.06, "bounces": 0.07},
+            metrics={"visitors": 0.60, "visits": 0.11, "pageviews": 0.18, "events": 0.05, "bounces": 0.06},
             clip={
                 "visitors": ONE,
                 "visits": VISITS,
@@ -150,7 +156,7 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
                 "bounces": VISITS,
             },
             share=0.22,
-            retention=0.08,
+            retention={"visits": 0.025, "pageviews": 0.11, "bounces": 0.015},
             losses=TOTAL_LOSSES,
         ),
         Cube(
@@ -160,7 +166,7 @@ def built_in(paths: tuple[str, ...] = ()) -> dict[str, Cube]:
             metrics={"visitors": 0.42, "pageviews": 0.58},
             clip={"visitors": PATH_VISITORS_CLIP, "pageviews": PATH_VIEWS_CLIP},
             share=0.30,
-            retention=RETENTION,
+            retention=PATH_RETENTION,
             losses=PATH_LOSSES,
         ),
         Cube(
@@ -278,16 +284,18 @@ def check(cubes: Iterable[Cube]) -> None:
             if metric not in METRICS:
                 raise CubeError(f'cube "{cube.name}": "{metric}" is not a metric{_near(metric, METRICS)}')
             bounds = cube.clip.get(metric)
-            if not bounds or not all(bound > 0 for bound in bounds):
+            if not bounds or len(bounds) < len(PERIODS) or not all(0 < bound < math.inf for bound in bounds):
                 raise CubeError(f'cube "{cube.name}": no bound (clip) for "{metric}"')
         if isinstance(cube.keys, Thresholded) and next(iter(cube.metrics)) != "visitors":
             raise CubeError(f'cube "{cube.name}": keys that nobody declared are chosen by "visitors", its first metric')
-        for metric in cube.losses:
-            if metric not in cube.metrics or not all(bound > 0 for pair in cube.losses[metric] for bound in pair):
+        for metric, part in cube.retention.items():
+            losses = [bound for pair in cube.losses.get(metric, ()) for bound in pair]
+            bounded = len(losses) == 2 * len(PERIODS) and all(0 < bound < math.inf for bound in losses)
+            if metric not in cube.metrics or not bounded:
                 raise CubeError(f'cube "{cube.name}": no bound (losses) for what clipping takes from "{metric}"')
-        if cube.retention and not cube.losses:
-            raise CubeError(f'cube "{cube.name}": retention without bounds (losses)')
-        if sum(cube.metrics.values()) > 1 + 1e-9 or not 0 <= cube.retention < 1:
+            if part <= 0:
+                raise CubeError(f'cube "{cube.name}": no budget (retention) for what clipping takes from "{metric}"')
+        if math.fsum(cube.metrics.values()) > 1 + 1e-9 or math.fsum(cube.retention.values()) >= 1:
             raise CubeError(f'cube "{cube.name}": its metrics take more than the whole of its share')
         if not 0 < cube.share <= 1:
             raise CubeError(f'cube "{cube.name}": share {cube.share:g} is not between 0 and 1')
@@ -325,7 +333,7 @@ def _own(spec: CubeSpec, paths: tuple[str, ...]) -> Cube:
     clip = {m: (spec.clip,) * 3 if spec.clip else DEFAULT_CLIPS[m] for m in metrics}
     # A visitor has few keys of visits and may have a hundred pages.
     of_hits = any(DIMENSIONS[column].level == "hit" for column in spec.keys)
-    losses = {metric: PATH_LOSSES[metric] for metric in metrics if metric in PATH_LOSSES}
+    losses = {metric: PATH_LOSSES[metric] for metric in metrics if of_hits and metric in PATH_LOSSES}
     return Cube(
         name=spec.name,
         columns=spec.keys,
@@ -333,8 +341,8 @@ def _own(spec: CubeSpec, paths: tuple[str, ...]) -> Cube:
         metrics={metric: 1 / len(metrics) for metric in metrics},
         clip=clip,
         share=spec.share or OWN_CUBE_SHARE,
-        retention=RETENTION if of_hits and losses else 0.0,
-        losses=losses if of_hits else {},
+        retention={metric: PATH_RETENTION[metric] for metric in losses},
+        losses=losses,
     )
 
 

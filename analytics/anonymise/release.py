@@ -16,7 +16,7 @@ from analytics.anonymise import bounds, cubes, curve, mechanism, sealed
 from analytics.anonymise.budget import AlreadySealedError, Budget
 from analytics.anonymise.paths import known_paths
 from analytics.anonymise.periods import Period
-from analytics.anonymise.raw import Engine, RawPeriod
+from analytics.anonymise.raw import Engine, RawPeriod, Sums
 from analytics.anonymise.sealed import Cell, SealedRelease, SealError
 from analytics.anonymise.signing import Signer
 
@@ -71,7 +71,7 @@ def seal(
         cells = measure(store, plan)
         parquet = sealed.write_parquet(cells)
         number, previous = budget.head(site)
-        manifest = _manifest(plan, policy, parquet, len(cells), number + 1, previous, now)
+        manifest = manifest_of(plan, policy, parquet, len(cells), number + 1, previous, now)
         signed = sealed.canonical(manifest)
         envelope = sealed.canonical({"manifest": manifest, "key": signer.public_key, "signature": signer.sign(signed)})
         budget.commit(plan, number + 1, hashlib.sha256(envelope).hexdigest(), parquet, envelope)
@@ -81,19 +81,24 @@ def seal(
 
 def measure(store: Engine, plan: bounds.Plan) -> list[Cell]:
     """The noisy cells of a plan: exact sums live only inside this call."""
+    return drawn(plan, RawPeriod(store, plan).sums())
+
+
+def drawn(plan: bounds.Plan, sums: Sums) -> list[Cell]:
+    """The noisy cells of exact sums: what `measure` does with what it counted."""
     draws = mechanism.Mechanism(plan)
-    draws.open(RawPeriod(store, plan).sums())
+    draws.open(sums)
     cells: list[Cell] = []
     released: dict[str, tuple[str, ...]] = {}
     for m in plan.measurements:
-        drawn = draws.draw(m, released[m.cube] if m.kind == "selected" else None)
+        found = draws.draw(m, released[m.cube] if m.kind == "selected" else None)
         if m.kind == "threshold":
             # The engine's order tells nothing, and a stable one makes files comparable.
-            drawn = dict(sorted(drawn.items()))
-            released[m.cube] = tuple(drawn)
+            found = dict(sorted(found.items()))
+            released[m.cube] = tuple(found)
         cells += [
             Cell(plan.site, str(plan.period), m.cube, key, m.metric, value / bounds.SCALE, m.sigma)
-            for key, value in drawn.items()
+            for key, value in found.items()
         ]
     return cells
 
@@ -177,9 +182,10 @@ def _alone(releases_dir: Path) -> Iterator[None]:
         yield
 
 
-def _manifest(
+def manifest_of(
     plan: bounds.Plan, policy: PrivacyPolicy, parquet: bytes, rows: int, number: int, previous: str, now: dt.datetime
 ) -> dict[str, Any]:
+    """The statement that is signed: all that was promised, spent and drawn; no exact number."""
     promise = plan.promise
     return {
         "format": sealed.FORMAT,

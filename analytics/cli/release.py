@@ -21,6 +21,7 @@ from analytics.anonymise.paths import imported_paths
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import SealedRelease, SealError, read_manifest
 from analytics.cli.common import errands_on
+from analytics.reports.released import bound_among
 from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
@@ -171,12 +172,18 @@ def _show_plan(plan: bounds.Plan, format_: str) -> None:
         f"This release alone: epsilon {plan.epsilon:.3f} at delta {plan.promise.delta:g} (rho {plan.rho:.5f}). "
         f"Day, week and month together, for a visitor who comes on one day: epsilon {plan.promise.epsilon:g}. "
         f"A visitor who comes on every day of a month: epsilon {month['epsilon']:.2f} at delta {month['delta']:.2g}.\n"
-        '"trust from": the smallest count whose 95 % interval stays above zero, or the smallest that is shown at all.',
+        '"trust from": the smallest count that stands out from the noise of its whole table (in 95 of 100 no empty '
+        "cell reaches it), or the smallest that is shown at all.",
         soft_wrap=True,
     )
 
 
 def trusted(measurement: bounds.Measurement) -> int:
-    """The smallest count that can be told from none: 1.96 sigma, or the threshold where that is higher."""
+    """The smallest count that stands out from noise, or the threshold where that is higher.
+
+    A table of known keys is read as a whole, empty cells and all: so it is among all of its cells, as the dashboard
+    lists them. Keys that a threshold chose are there already: of these each number is told from none by itself.
+    """
     tau = 0.0 if measurement.tau is None else (measurement.tau + 1) / bounds.SCALE
-    return math.ceil(max(1.96 * measurement.sigma, tau))
+    cells = len(measurement.keys) if measurement.kind == "known" else 1
+    return math.ceil(max(bound_among(cells) * measurement.sigma, tau))

@@ -52,6 +52,11 @@ ANSWER = {
                     "metrics": {"type": "array", "items": {"type": ["number", "object", "null"]}},
                     "dimensions": {"type": "array", "items": {"type": ["string", "null"]}},
                     "intervals": {"type": "array", "description": "95 % intervals, on the released lane"},
+                    "below_noise": {
+                        "type": "array",
+                        "items": {"type": "boolean"},
+                        "description": "with the intervals: whether a number can't be told from nothing by itself",
+                    },
                     "comparison": {"type": "object"},
                 },
             },

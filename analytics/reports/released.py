@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from statistics import NormalDist
 
 import msgspec
 
@@ -16,11 +16,12 @@ from analytics.reports import reconcile
 from analytics.reports.reconcile import Noisy
 
 Z95 = 1.959963984540054
-PARTS = ("kept", "lost", "beyond")
 # Exactly additive over days. A visit over midnight is two visits of two days and one of the week; a visitor likewise.
 ADDITIVE = frozenset({"pageviews", "events"})
 # Each visit has exactly one of these, each page view an hour: the cells of such a cube make up the total.
 PARTITIONS = {"visits": ("channel", "country", "visit-length"), "pageviews": ("weekday-hour",)}
+# Every visit has one of these, but not every one is released.
+BY_VISIT = frozenset({"entry-page", "exit-page", "source", "campaign"})
 
 
 class ReleasedCell(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,15 +90,54 @@ class ReleasedReader:
     def _unclipped(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
         """The drawn cells with clipping undone, where the release measured what it took."""
         drawn = self._drawn(release, cube, metric)
-        measured = {part: self._drawn(release, cube, f"{metric}-{part}").get("") for part in PARTS}
-        kept, lost, beyond = (measured[part] for part in PARTS)
-        if lost is None or beyond is None:
+        bounds = self._bounds(release, cube)
+        if f"{metric}-lost" not in bounds:
+            return self._between(release, cube, metric, drawn)
+        if cube == "total":  # one cell says itself what was kept
+            return {key: reconcile.added([c, self._taken(release, cube, metric, c)]) for key, c in drawn.items()}
+        ratio = self._ratio(release, cube, metric)
+        everybody = self._drawn(release, "total", "visitors").get("")
+        return reconcile.unclipped_all(metric, drawn, ratio, self._drawn(release, cube, "visitors"), everybody)
+
+    def _ratio(self, release: SealedRelease, cube: str, metric: str) -> Noisy:
+        """The part that clipping kept of all that a cube counts."""
+        kept = self._drawn(release, cube, f"{metric}-kept")[""]
+        took = self._taken(release, cube, metric, kept)
+        if metric == "pageviews" and "pageviews-lost" in self._bounds(release, "total"):
+            # Each page view is in one cell: how many there were in all is known much better than what the cube kept.
+            total = self._unclipped(release, "total", metric)[""]
+            ratio = reconcile.retention_of(reconcile.weighted([total, reconcile.added([kept, took])]), took)
+        else:
+            ratio = reconcile.retention(kept, took)
+        return ratio or reconcile.TYPICAL_RETENTION
+
+    def _between(self, release: SealedRelease, cube: str, metric: str, drawn: dict[str, Noisy]) -> dict[str, Noisy]:
+        """Visits and bounces by a key of visits, of which clipping took no more than from the total.
+
+        There all of a visitor's visits are one number, here they are spread over keys, under the same bound.
+        """
+        total, own = self._bounds(release, "total"), self._bounds(release, cube)
+        if cube not in BY_VISIT or f"{metric}-lost" not in total or own[metric] < total[metric]:
             return drawn
-        took = reconcile.taken(lost, beyond)
-        if kept is None:  # one cell says itself what was kept
-            return {key: reconcile.added([cell, took]) for key, cell in drawn.items()}
-        ratio = reconcile.retention(kept, took)
-        return {key: reconcile.unclipped(cell, ratio) for key, cell in drawn.items()} if ratio else drawn
+        kept = self._drawn(release, "total", metric)[""]
+        ratio = reconcile.retention(kept, self._taken(release, "total", metric, kept))
+        return {key: reconcile.halfway(cell, ratio) for key, cell in drawn.items()} if ratio else drawn
+
+    def _taken(self, release: SealedRelease, cube: str, metric: str, kept: Noisy) -> Noisy:
+        lost, beyond = f"{metric}-lost", f"{metric}-beyond"
+        bounds = self._bounds(release, cube)
+        typical = reconcile.TYPICAL_OF_A_TOTAL if cube == "total" else reconcile.TYPICAL[metric]
+        return reconcile.taken(
+            self._drawn(release, cube, lost)[""],
+            self._drawn(release, cube, beyond)[""],
+            typical=typical * kept.value,
+            times=bounds[beyond] / bounds[lost],
+        )
+
+    @staticmethod
+    def _bounds(release: SealedRelease, cube: str) -> dict[str, float]:
+        """Metric -> what one visitor adds at most (L2), as the manifest states it."""
+        return {m["metric"]: m["l2"] for m in release.manifest["measurements"] if m["cube"] == cube}
 
     def _combined(self, release: SealedRelease, cube: str, metric: str) -> dict[str, Noisy]:
         """A week or month together with its days, a day together with its week, key by key where all have the key."""
@@ -171,10 +211,22 @@ def shown_cell(key: str, estimate: float, sigma: float) -> ReleasedCell:
         high=max(0, math.ceil(estimate + Z95 * sigma)),
         estimate=estimate,
         sigma=sigma,
-        noise=estimate < Z95 * sigma,
+        noise=is_noise(estimate, sigma),
     )
 
 
-def as_object(cell: ReleasedCell) -> dict[str, Any]:
-    """For JSON: the number, its interval, and whether it is below its noise."""
-    return {"key": cell.key, "value": cell.value, "interval": [cell.low, cell.high], "below_noise": cell.noise}
+def is_noise(estimate: float, sigma: float) -> bool:
+    """Whether a number is below its own noise: its interval of 95 % reaches down to nothing.
+
+    A mark of one number, for whoever asks about that number: it is wrong for one empty cell in 40, however many there
+    are. A list of what is there needs `bound_among`, or it would name six empty cells of 250.
+    """
+    return estimate < Z95 * sigma
+
+
+def bound_among(cells: int) -> float:
+    """From how many standard deviations on a number stands out among all `cells` of its table.
+
+    In 95 of 100 tables no cell of pure noise reaches it (Bonferroni); for one cell alone it is `is_noise`'s.
+    """
+    return NormalDist().inv_cdf(1 - 0.025 / max(cells, 1))

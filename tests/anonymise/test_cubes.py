@@ -79,6 +79,29 @@ def test_a_missing_bound_is_refused_by_name() -> None:
         check((unbounded,))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"losses": {}}, r'cube "path": no bound \(losses\) for what clipping takes from "visitors"'),
+        ({"losses": {"visitors": ((8.0, 30.0),) * 3}}, r'no bound \(losses\) for what clipping takes from "pageviews"'),
+        ({"losses": {"visitors": ((8.0, 0.0),) * 3}}, r'no bound \(losses\) for what clipping takes from "visitors"'),
+        ({"losses": {"visitors": ((8.0, 30.0),) * 2}}, r'no bound \(losses\) for what clipping takes from "visitors"'),
+        ({"losses": {"visitors": ((-8.0, 30.0),) * 3}}, r'no bound \(losses\) for what clipping takes from "visitors"'),
+        ({"retention": {"bounces": 0.1}}, r'no bound \(losses\) for what clipping takes from "bounces"'),
+        ({"retention": {"visitors": 0.0}}, r'no budget \(retention\) for what clipping takes from "visitors"'),
+        ({"retention": {"visitors": 0.5, "pageviews": 0.5}}, r'cube "path": its metrics take more than the whole'),
+        ({"metrics": {"visitors": 0.6, "pageviews": 0.5}}, r'cube "path": its metrics take more than the whole'),
+        ({"clip": {"visitors": (1.0,) * 3, "pageviews": (4.0, 0.0, 4.0)}}, r'no bound \(clip\) for "pageviews"'),
+        ({"clip": {"visitors": (1.0,) * 3, "pageviews": (4.0, 4.0)}}, r'no bound \(clip\) for "pageviews"'),
+    ],
+)
+def test_bounds_and_budgets_that_could_not_keep_the_promise_are_refused_by_name(
+    change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(CubeError, match=message):
+        check((msgspec.structs.replace(built_in()["path"], **change),))
+
+
 def test_unknown_keys_need_visitors_to_choose_them() -> None:
     source = built_in()["source"]
     with pytest.raises(CubeError, match="chosen by"):

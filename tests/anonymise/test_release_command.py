@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from analytics.anonymise.paths import known_paths
 from analytics.cli import analytics as command_line
+from analytics.reports.released import Z95, bound_among
 from analytics.store import open_store
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PrivacyPolicy
@@ -50,6 +52,12 @@ def test_a_dry_run_shows_the_spend_and_touches_nothing(tmp_path: Path) -> None:
         assert measurement["smallest_trustworthy"] >= 1.96 * measurement["sigma"]
         assert measurement["tau"] is None or measurement["smallest_trustworthy"] >= measurement["tau"]
     assert told["rho"] <= told["promise"]["rho"]
+    total, device = (
+        next(m for m in told["measurements"] if (m["cube"], m["metric"]) == (cube, "visitors"))
+        for cube in ("total", "device")
+    )
+    assert total["smallest_trustworthy"] == math.ceil(Z95 * total["sigma"])
+    assert device["smallest_trustworthy"] == math.ceil(bound_among(6) * device["sigma"]), "six cells: one may err"
 
 
 def test_a_site_that_nobody_knows_is_not_sealed(tmp_path: Path) -> None:

@@ -15,13 +15,15 @@ from analytics.anonymise import sealed
 from analytics.anonymise.periods import Period
 from analytics.anonymise.release import seal
 from analytics.anonymise.sealed import Cell
-from analytics.reports import reconcile
+from analytics.reports import lanes, reconcile
+from analytics.reports.query import parse_object
 from analytics.reports.reconcile import Noisy
 from analytics.reports.released import ReleasedReader, shown_cell
 from bench._traffic import fill
 from tests.anonymise.audit_tools import DAY, NOW, SITE, policy
 
 Measured = dict[tuple[str, str], tuple[str, float, dict[str, float]]]  # (cube, metric) -> kind, sigma, cells
+BOUNDS = {"kept": 40.0, "lost": 15.0, "beyond": 60.0}
 
 
 def publish(folder: Path, period: str, measured: Measured) -> None:
@@ -41,7 +43,10 @@ def publish(folder: Path, period: str, measured: Measured) -> None:
         "period": period,
         "number": 1,
         "file": {"name": f"{parsed.file_stem}.parquet", "sha256": sealed.hashlib.sha256(raw).hexdigest()},
-        "measurements": [{"cube": c, "metric": m, "keys": kind} for (c, m), (kind, _, _) in measured.items()],
+        "measurements": [
+            {"cube": c, "metric": m, "keys": kind, "l2": BOUNDS.get(m.partition("-")[2], 4.0)}
+            for (c, m), (kind, _, _) in measured.items()
+        ],
     }
     (where / f"{parsed.file_stem}.json").write_text(json.dumps({"manifest": manifest}))
 
@@ -72,42 +77,72 @@ def clipped(kept: float, lost: float, beyond: float, sigma: float = 50.0) -> Mea
 
 
 def test_clipping_is_undone_by_what_it_took_with_its_own_uncertainty(tmp_path: Path) -> None:
-    publish(tmp_path, str(DAY), clipped(8000.0, 1500.0, 500.0))
+    publish(tmp_path, str(DAY), clipped(8000.0, 1500.0, 400.0))
     reader = ReleasedReader(tmp_path)
     (cell,) = reader.cells(SITE, str(DAY), "path", "pageviews")
-    assert cell.value == 8000, "6400 were drawn; clipping kept 8000 of 10000"
+    rest = 300 * 300 / 1500 / 4  # beyond the second bound, as that beyond the first, less twice its noise
+    assert cell.estimate == pytest.approx(6400 / 8000 * (9900 + rest), rel=0.003), "6400 were drawn; clipping kept 8000"
     (drawn,) = reader.cells(SITE, str(DAY), "path", "pageviews", as_drawn=True)
     assert drawn.value == 6400
-    ratio = math.hypot(0.2 * 50, 0.8 * 50 * math.sqrt(2)) / 10_000
-    assert cell.sigma == pytest.approx(math.hypot(10 / 0.8, 8000 * ratio / 0.8, 0.05 * 0.2 * 8000))
+    kept = 8000 / (9900 + rest)
+    ratio = math.hypot((1 - kept) * 50, kept * math.hypot(50, 50, rest)) / (9900 + rest)
+    unknown_repeats = (0.05 + 0.15) * (1 - kept) * cell.estimate
+    assert cell.sigma == pytest.approx(math.hypot(10 / kept, cell.estimate * ratio / kept, unknown_repeats), rel=0.01)
     assert set(reader.cubes(SITE, str(DAY))) == {"path"}
 
 
-def test_what_clipping_took_beyond_its_second_bound_is_left_out_where_it_is_noise(tmp_path: Path) -> None:
-    publish(tmp_path, str(DAY), clipped(8000.0, 2000.0, 90.0))
-    (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
-    assert cell.value == 8000
-    publish(tmp_path, str(DAY), clipped(8000.0, 2000.0, -90.0))
-    (less,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
-    assert less.sigma < cell.sigma, "what is left out, if anything, widens the interval"
-
-
-def test_what_is_left_out_widens_the_interval_and_leaves_the_ratio_in_use(tmp_path: Path) -> None:
-    measured = clipped(8000.0, 2000.0, 1400.0)
-    measured["path", "pageviews-beyond"] = ("retention", 500.0, {"": 1400.0})
-    publish(tmp_path, str(DAY), measured)
-    (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
-    assert cell.value == 8000, "6400 divided by 0.8"
-    assert cell.low < 7000 < 9000 < cell.high
+def test_a_number_about_what_clipping_took_is_believed_as_far_as_its_noise_allows(tmp_path: Path) -> None:
+    """No step at which one draw is believed and the next is not; never less than nothing, nor more than is possible."""
+    values = []
+    for beyond in (-3000.0, 0.0, 1500.0, 3000.0, 6000.0, 60_000.0):
+        measured = clipped(80_000.0, 4000.0, beyond)
+        measured["path", "pageviews-beyond"] = ("retention", 1500.0, {"": beyond})
+        publish(tmp_path, str(DAY), measured)
+        values.append(ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")[0].estimate / 0.8 - 84_000)
+    assert values == sorted(values)
+    assert 0 < values[0] < values[1] < 1000, "little is typical"
+    assert 1000 < values[3] < 3000, "twice its noise: not all of it"
+    assert 5000 < values[4] < 8000
+    assert values[5] < 5 * 4 * 4100, "who loses beyond the first bound lost all that there is before it"
 
 
 def test_a_ratio_that_is_noise_is_not_used(tmp_path: Path) -> None:
     publish(tmp_path, str(DAY), clipped(100.0, 150.0, -900.0, sigma=60.0))
-    assert ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")[0].value == 80
+    (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
+    assert cell.estimate == pytest.approx(80 / 0.95), "what is typical of all sites instead"
+    assert cell.sigma > 0.15 * cell.estimate
+
+
+def test_what_many_visitors_read_gets_back_fewer_visitors_and_more_views() -> None:
+    cells = {"/": Noisy(8000.0, 1.0), "/rare": Noisy(8000.0, 1.0)}
+    visitors = {"/": Noisy(8000.0, 1.0), "/rare": Noisy(400.0, 1.0)}
+    found = {
+        metric: reconcile.unclipped_all(metric, cells, Noisy(0.8, 1e-6), visitors, Noisy(10_000.0, 1.0))
+        for metric in ("visitors", "pageviews")
+    }
+    for metric, larger in (("visitors", "/rare"), ("pageviews", "/")):
+        smaller = "/" if larger == "/rare" else "/rare"
+        assert found[metric][larger].value > 10_000 > found[metric][smaller].value, metric
+        total = math.fsum(cell.value for cell in found[metric].values())
+        assert total == pytest.approx(20_000, rel=0.01), "around the ratio of all"
+
+
+def test_visits_and_bounces_of_a_source_lie_between_what_was_drawn_and_what_the_total_lost(tmp_path: Path) -> None:
+    kinds: Measured = {
+        ("total", "visits"): ("known", 5.0, {"": 9000.0}),
+        ("source", "visitors"): ("threshold", 5.0, {}),
+    }
+    kinds["source", "visits"] = ("selected", 5.0, {"Google": 900.0})
+    for part, value in (("lost", 800.0), ("beyond", 200.0)):
+        kinds["total", f"visits-{part}"] = ("retention", 5.0, {"": value})
+    publish(tmp_path, str(DAY), kinds)
+    (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "source", "visits")
+    assert 900 < cell.estimate < 1000
+    assert cell.low < 900 < 1000 < cell.high + 2
 
 
 def test_a_total_gets_back_what_clipping_took(tmp_path: Path) -> None:
-    parts = {"lost": ("retention", 30.0, {"": 400.0}), "beyond": ("retention", 100.0, {"": -20.0})}
+    parts = {"lost": ("retention", 30.0, {"": 400.0}), "beyond": ("retention", 10.0, {"": 300.0})}
     publish(
         tmp_path,
         str(DAY),
@@ -117,7 +152,9 @@ def test_a_total_gets_back_what_clipping_took(tmp_path: Path) -> None:
         },
     )
     (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "total", "pageviews")
-    assert (cell.estimate, cell.sigma) == (9400.0, 50.0)
+    rest = 280 * 280 / 400 / 4
+    assert cell.estimate == pytest.approx(9700 + rest, rel=0.001)
+    assert cell.sigma == pytest.approx(math.hypot(40, 30, 10, rest), rel=0.02)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.001], ids=["large counts", "counts below their noise"])
@@ -230,3 +267,17 @@ def test_what_clipping_took_is_given_back_to_pages_hours_and_the_total(store: An
     assert abs(total.estimate - views) < 4 * total.sigma
     hours = reader.cells(SITE, str(DAY), "weekday-hour", "pageviews")
     assert math.fsum(hour.estimate for hour in hours) == pytest.approx(total.estimate)
+
+
+def test_the_answer_of_the_lane_marks_what_is_below_its_own_noise_and_hides_nothing(tmp_path: Path) -> None:
+    cells = {"a": -7.5, "b": 12.0, "c": 500.25}
+    publish(tmp_path, str(DAY), {
+        ("source", "visits"): ("selected", 10.0, cells), ("source", "bounces"): ("selected", 10.0, {"c": 200.0}),
+    })  # fmt: skip
+    asked = {
+        "site_id": SITE, "metrics": ["visits", "bounce_rate"], "date_range": [str(DAY.first)] * 2,
+        "dimensions": ["visit:source"], "lane": "released", "with_intervals": True,
+    }  # fmt: skip
+    answer = lanes.answer(ReleasedReader(tmp_path), parse_object(asked), NOW)
+    rows = {row["dimensions"][0]: (row["metrics"], row["below_noise"]) for row in answer["results"]}
+    assert rows == {"a": ([0, None], [True, True]), "b": ([12, None], [True, True]), "c": ([500, 40], [False, False])}

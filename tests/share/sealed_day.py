@@ -11,7 +11,7 @@ from typing import Any
 from analytics.anonymise import sealed
 from analytics.anonymise.budget import Budget
 from analytics.anonymise.periods import Period
-from analytics.anonymise.release import _manifest, finish, plan_of
+from analytics.anonymise.release import finish, manifest_of, plan_of
 from analytics.anonymise.sealed import Cell
 from analytics.anonymise.signing import Signer
 from analytics.share import outbox, sharing
@@ -57,7 +57,7 @@ def write_sealed_day(tmp_path: Path, pages: int = 0) -> Path:
         page = f"/{hashlib.sha256(b'%d' % number).hexdigest()}"  # nothing that compresses well
         cells.append(Cell(SITE, str(DAY), "path", page, "visitors", 10.5, sigma["path", "visitors"]))
     parquet = sealed.write_parquet(cells)
-    manifest = _manifest(plan, text, parquet, len(cells), 1, sealed.GENESIS, NOW)
+    manifest = manifest_of(plan, text, parquet, len(cells), 1, sealed.GENESIS, NOW)
     signature = signer.sign(sealed.canonical(manifest))
     envelope = sealed.canonical({"manifest": manifest, "key": signer.public_key, "signature": signature})
     with Budget(releases) as budget:

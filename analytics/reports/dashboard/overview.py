@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
-from statistics import NormalDist
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +15,7 @@ from analytics.reports.dashboard import charts
 from analytics.reports.dashboard.views import TABS, TREND_METRICS, View
 from analytics.reports.errors import QueryError, QueryTimeout
 from analytics.reports.goals import Goal
-from analytics.reports.released import Z95
+from analytics.reports.released import Z95, bound_among
 from analytics.reports.saved import Annotation
 from analytics.reports.terminal import TITLES, dimension_title, shown
 
@@ -277,14 +276,10 @@ def _released_figures(answer: Any) -> list[Figure]:
 
 
 def stands_out(value: int, interval: Sequence[int], cells: int) -> bool:
-    """Whether a number can be told from noise among all `cells` of its table.
-
-    Of 250 cells of nothing, six have an interval of 95 % above zero by chance. So the bound is the one that, in 95 of
-    100 tables, no cell of pure noise passes (Bonferroni); the interval that is shown stays each cell's own.
-    """
+    """Whether a number can be told from noise among all `cells` of its table; the interval shown stays its own."""
     low, high = interval
     sigma = (high - low) / 2 / Z95
-    return low > 0 and value > NormalDist().inv_cdf(1 - 0.025 / max(cells, 1)) * sigma
+    return low > 0 and value > bound_among(cells) * sigma
 
 
 async def _released_panel(ask: Ask, common: dict[str, Any], view: View, panel: str) -> Panel:
