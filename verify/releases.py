@@ -30,6 +30,10 @@ def delta(mu, epsilon):  # the exact curve of Gaussian noise: Balle and Wang 201
     return tail(epsilon / mu - mu / 2) - math.exp(epsilon) * tail(epsilon / mu + mu / 2)
 
 
+def threshold(m):  # one visitor adds to 100 keys at most, to each no more than 1, in sixteenths
+    return 100 * tail((m["tau"] - min(16, math.floor(16 * m["l2"])) / 16) / m["sigma"])
+
+
 def days(manifest):
     day = datetime.datetime.fromisoformat(manifest["from"]).date()
     while day < datetime.datetime.fromisoformat(manifest["to"]).date():
@@ -74,11 +78,14 @@ def problems_of(chain, keys):
             yield from copy_of(path, "genuine" if fits else "NOT genuine")
         elif not sealed:
             yield f"{data}: not the file that was sealed"
-        rho = sum(m["rho"] for m in manifest["measurements"])
-        if any(m["rho"] < (m["l2"] / m["sigma"]) ** 2 / 2 * (1 - 1e-9) for m in manifest["measurements"]):
+        measured = manifest["measurements"]
+        if any(m["rho"] < (m["l2"] / m["sigma"]) ** 2 / 2 * (1 - 1e-9) for m in measured):
             yield f"{path}: a measurement spends more than it states"
-        if not math.isclose(rho, manifest["spent"]["rho"], rel_tol=1e-9):
-            yield f"{path}: the measurements do not add up to what is stated as spent"
+        if any(m["delta"] < threshold(m) * (1 - 1e-9) for m in measured if "tau" in m):
+            yield f"{path}: a threshold is lower than its delta allows"
+        for what in ("rho", "delta"):
+            if sum(m.get(what, 0) for m in measured) > manifest["spent"][what] * (1 + 1e-9):
+                yield f"{path}: the measurements do not add up to what is stated as spent ({what})"
         for day in days(manifest):
             spent.setdefault(day, []).append(manifest)
         seen.add(manifest["period"])

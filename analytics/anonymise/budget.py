@@ -7,13 +7,15 @@ the bytes kept here, however often the process is killed. So noise is drawn once
 from __future__ import annotations
 
 import datetime as dt
+import math
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analytics.anonymise import bounds
+from analytics.anonymise import bounds, curve
+from analytics.anonymise.cubes import MAX_KEYS
 from analytics.anonymise.mechanism import OverspendError
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import GENESIS, SealedRelease, SealError, releases
@@ -136,6 +138,28 @@ def _by_day(spends: Iterable[tuple[Period, float, float]]) -> dict[dt.date, tupl
             before = totals[day]
             totals[day] = (before[0] + rho, before[1] + delta)
     return dict(totals)
+
+
+def contradictions(manifest: Mapping[str, Any]) -> list[str]:
+    """Where a manifest spends more than it says: by the noise and thresholds that it states, or in its sums."""
+    found = []
+    measurements = manifest["measurements"]
+    for m in measurements:
+        name = f"{m['cube']}/{m['metric']}"
+        if m["rho"] * _TOLERANCE < (m["l2"] / m["sigma"]) ** 2 / 2:
+            found.append(f"{name}: a measurement spends more than it states")
+        if "tau" in m and m["delta"] * _TOLERANCE < _delta(m):
+            found.append(f"{name}: a threshold is lower than its delta allows")
+    for what in ("rho", "delta"):
+        if math.fsum(m.get(what, 0.0) for m in measurements) > manifest["spent"][what] * _TOLERANCE:
+            found.append(f"the measurements do not add up to what is stated as spent ({what})")
+    return found
+
+
+def _delta(m: Mapping[str, Any]) -> float:
+    """Of a threshold: one visitor adds to MAX_KEYS keys at most, to each no more than 1."""
+    most = min(bounds.SCALE, math.floor(bounds.SCALE * m["l2"])) / bounds.SCALE
+    return MAX_KEYS * curve.upper_tail((m["tau"] - most) / m["sigma"])
 
 
 def overspent_days(manifests: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -155,9 +155,10 @@ def verify(releases_dir: Path, public_keys: Sequence[str] = ()) -> list[str]:
     """What is wrong with a folder of releases, one sentence each; empty when all is as it was sealed.
 
     Checked: each file against its hash, each signature (against `public_keys` when given, else against the chain's
-    first key), the chain of hashes without gap, one release per period, and the budget of every day.
+    first key), the chain of hashes without gap, one release per period, that no manifest spends more than it states,
+    and the budget of every day.
     """
-    from analytics.anonymise.budget import overspent_days
+    from analytics.anonymise.budget import contradictions, overspent_days
     from analytics.anonymise.ended import is_ended
 
     problems: list[str] = []
@@ -169,6 +170,7 @@ def verify(releases_dir: Path, public_keys: Sequence[str] = ()) -> list[str]:
         chain = [release for release in found if release.site == site]
         trusted = set(public_keys) or {str(json.loads(chain[0].manifest_path.read_bytes()).get("key"))}
         previous, seen = GENESIS, set()
+        spending = []
         for number, release in enumerate(chain, 1):
             where = str(release.manifest_path)
             envelope = json.loads(release.manifest_path.read_bytes())
@@ -183,13 +185,20 @@ def verify(releases_dir: Path, public_keys: Sequence[str] = ()) -> list[str]:
                 problems.append(f"{where}: {release.period} was sealed twice")
             seen.add(str(release.period))
             previous = release.manifest_sha256
+            try:
+                problems += [f"{where}: {problem}" for problem in contradictions(release.manifest)]
+                overspent_days([release.manifest])
+                spending.append(release.manifest)
+            except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+                problems.append(f"{where}: not a manifest ({error!r})")
+                continue
             if not release.path.exists() and is_ended(release, trusted):
                 continue  # its time has passed; the manifest still counts for chain and budget
             try:
                 problems += _file_problems(release)
             except (SealError, OSError) as error:
                 problems.append(str(error))
-        problems += [f"{site}: {problem}" for problem in overspent_days([release.manifest for release in chain])]
+        problems += [f"{site}: {problem}" for problem in overspent_days(spending)]
     return problems
 
 
