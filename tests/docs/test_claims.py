@@ -57,3 +57,14 @@ def test_every_claim_of_the_readme_has_a_command_that_runs_something() -> None:
         names = re.findall(r"`(test_\w+)`", shown)
         assert names or "make " in shown or "](" in shown, claim
         assert [name for name in names if not any(found.startswith(name) for found in known)] == [], claim
+
+
+def test_every_fault_that_survived_has_its_sort() -> None:
+    text = (ROOT / "docs" / "mutants.md").read_text(encoding="utf-8")
+    whole = re.search(r"Of ([\d,]+) faults ([\d,]+) are noticed and (\d+) are not", text)
+    assert whole
+    faults, noticed, left = (int(number.replace(",", "")) for number in whole.groups())
+    rooms = [(int(a), int(b)) for a, b in re.findall(r"^\| \w+ \| (\d+) \| (\d+) \|$", text, re.MULTILINE)]
+    assert len(rooms) == 5
+    assert (sum(a for a, _ in rooms), sum(b for _, b in rooms)) == (faults, left) == (noticed + left, left)
+    assert sum(map(int, re.findall(r"^\| .* \| (\d+) \| [a-z, ]+ \|$", text, re.MULTILINE))) == left

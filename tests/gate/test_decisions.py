@@ -96,6 +96,7 @@ def test_a_grant_holds_until_the_next_purpose_lapses() -> None:
     assert holds_until(some, both, first - 1) == first
     assert holds_until(some, both, first) == second
     assert holds_until(some, both, second) == float("inf")
+    assert holds_until(some, yes("analytics", "marketing"), second) == float("inf"), "nothing is left that could lapse"
     assert holds_until(POLICY, both, NOW) == float("inf"), (
         "a purpose without a lifetime of its own lapses with the cookie"
     )

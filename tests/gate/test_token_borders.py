@@ -99,6 +99,15 @@ def test_no_cookie_holds_a_sign_that_its_value_may_not_have(count: int) -> None:
         assert tokens.decode(value, NOW) == tokens.decode(value.encode(), NOW) == choice
 
 
+def test_every_combination_of_eight_purposes_comes_back() -> None:
+    eight = policy("".join(f'[[purpose]]\nid = "p{number}"\n' for number in range(8)))
+    tokens = ConsentTokens([KEY], eight)
+    for mask in range(256):
+        granted = frozenset(f"p{bit}" for bit in range(8) if mask >> bit & 1)
+        choice = Choice(granted, None, NOW, eight.fingerprint)
+        assert tokens.decode(tokens.encode(choice), NOW) == choice
+
+
 def test_a_policy_without_a_choice_has_the_shortest_cookie() -> None:
     bare = policy('[[purpose]]\nid = "necessary"\nrequired = true\n')
     tokens = ConsentTokens([KEY], bare)
