@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,8 @@ from consent_middleware.cli.options import data_dir_option, format_option, polic
 from consent_middleware.lazy import UserError
 
 if TYPE_CHECKING:
-    from analytics.reports.compose import Report
+    from analytics.reports.asking import Asker
+    from analytics.reports.compose import Ask, Report
 
 NAMES = ("overview", "trend", "pages", "sources", "countries", "devices", "browsers", "weekly")
 
@@ -86,7 +89,8 @@ def report(
             _schedule(data_dir, site, addresses, every, lane)
             return
         where = [_filter(text) for text in filters]
-        made = compose.compose(ask.ask, site, date_range, wanted, lane=lane, filters=where, limit=limit)
+        with _bar(ask, len(wanted)) as followed:
+            made = compose.compose(followed, site, date_range, wanted, lane=lane, filters=where, limit=limit)
     if page is not None:
         _write_page(made, page)
         click.echo(f"{page}: written", err=True)
@@ -94,6 +98,31 @@ def report(
         _send(made, address, sender, str(smtp), data_dir)
     if page is None and not addresses:
         _print(made, format_)
+
+
+@contextlib.contextmanager
+def _bar(asker: Asker, sections: int) -> Iterator[Ask]:
+    """A way to ask that moves a progress bar on standard error, when it is a terminal."""
+    if not sys.stderr.isatty():
+        yield asker.ask
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from analytics.reports import asking
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("counting", total=sections)
+        done = 0
+
+        def ask(query: dict[str, Any]) -> dict[str, Any]:
+            nonlocal done
+            answer = asking.followed(asker, query, lambda share: progress.update(task, completed=done + share))
+            done += 1
+            progress.update(task, completed=done)
+            return answer
+
+        yield ask
 
 
 def _print(made: Report, format_: str) -> None:

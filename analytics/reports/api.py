@@ -108,6 +108,7 @@ class Api:
         running = self.followed_ids.get((grant.id, request.path_params["id"]))
         if running is None:
             return refuse(404, "no question of yours with this id is running")
+        running.seen = time.monotonic()
         return reply(await aside(self.reporting.pool.progress, running))
 
     async def ask(self, query: Query, grant: Grant) -> dict[str, Any]:

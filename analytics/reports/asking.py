@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from analytics.reports.running import Running, on_behalf_of
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PrivacyPolicy
+
+LOOK_SECONDS = 0.3
 
 
 class Asker(Protocol):
@@ -26,23 +31,54 @@ class Asker(Protocol):
         """The answer to a query. Raises UserError."""
         ...
 
+    def share(self) -> float:
+        """How far the question is that is being asked, from 0 to 1."""
+        ...
+
+    def stop(self) -> None:
+        """End it."""
+        ...
+
+
+def followed(asker: Asker, query: dict[str, Any], tell: Callable[[float], object]) -> dict[str, Any]:
+    """Ask, and `tell` a few times a second how far it is. An interrupt ends the question too. Raises UserError."""
+    with ThreadPoolExecutor(1, thread_name_prefix="question") as one:
+        asked = one.submit(asker.ask, query)
+        try:
+            while not wait([asked], LOOK_SECONDS).done:
+                tell(asker.share())
+        except BaseException:
+            asker.stop()
+            raise
+        return asked.result()
+
 
 class Remote:
     """A running service, asked with a token."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url.rstrip("/"), token
+        self.question = secrets.token_hex(8)
 
     def about(self) -> dict[str, Any]:
         return self.send("/api/sites", None)
 
     def ask(self, query: dict[str, Any]) -> dict[str, Any]:
-        return self.send("/api/v2/query", query)
+        return self.send("/api/v2/query", query, question=self.question)
 
-    def send(self, path: str, body: object, timeout: float = 60.0) -> dict[str, Any]:
+    def share(self) -> float:
+        with contextlib.suppress(UserError):  # it is over, or has not begun
+            return float(self.send(f"/api/progress/{self.question}", None)["share"])
+        return 0.0
+
+    def stop(self) -> None:
+        """Nothing to do: the service ends what a command asked when its connection closes."""
+
+    def send(self, path: str, body: object, timeout: float = 60.0, question: str = "") -> dict[str, Any]:
         """The answer's JSON; `timeout` in seconds. Raises UserError."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        headers |= {"x-question": question} if question else {}
         request = urllib.request.Request(self.url + path, data, headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -64,6 +100,14 @@ class Local:
 
     def __init__(self, reporting: Any) -> None:
         self.reporting = reporting
+        self.running = Running()
+
+    def share(self) -> float:
+        share: float = self.reporting.pool.progress(self.running).share
+        return share
+
+    def stop(self) -> None:
+        self.running.stop()
 
     def about(self) -> dict[str, Any]:
         held = self.reporting
@@ -74,7 +118,9 @@ class Local:
         from analytics.reports.query import parse_object
 
         try:
-            answer: dict[str, Any] = self.reporting.ask(parse_object(query))
+            self.running = Running()
+            with on_behalf_of(self.running):
+                answer: dict[str, Any] = self.reporting.ask(parse_object(query))
             return answer
         except (QueryError, QueryTimeout) as error:
             raise UserError(str(error)) from None

@@ -60,11 +60,13 @@ class Pool:
                 return store.query(sql, params, **settings)
             with reader.statement(self._stop):
                 try:
-                    return store.query(sql, params, log_comment=reader.id, **settings)
+                    found = store.query(sql, params, log_comment=reader.id, **settings)
                 except StoreError as error:
                     if reader.stopped:
                         raise QueryStopped("stopped: nobody waits for the answer any more") from error
                     raise
+                reader.check()
+                return found
 
     def progress(self, running: Running) -> Progress:
         """How far a question is: what its statement has read of what it is going to read."""

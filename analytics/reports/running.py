@@ -42,7 +42,7 @@ class Running:
 
     def __init__(self, id_: str = "") -> None:
         self.id = id_ or secrets.token_hex(12)
-        self.started = time.monotonic()
+        self.started = self.seen = time.monotonic()  # seen: when somebody last looked after it
         self.planned = self.done = 0
         self._stopped = threading.Event()
         self._lock = threading.Lock()

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import pty
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from analytics.reports import limits
+from analytics.reports.access import Access
+from analytics.reports.api import Api
+from analytics.reports.dashboard import patience
 from analytics.reports.errors import QueryStopped, QueryTimeout
+from analytics.reports.guard import Guard
 from analytics.reports.kept import Kept
 from analytics.reports.query import parse_object
 from analytics.reports.reporting import Reporting
@@ -114,6 +123,70 @@ def test_a_question_can_be_followed_while_it_runs_by_whoever_asked(service: Serv
     client.close()
     assert until(lambda: service.get("/api/progress/mine", service.token)[0] == 404)
     assert until(lambda: busy(service) == 0)
+
+
+def test_a_page_comes_before_its_numbers_and_a_later_one_brings_them(service: Service) -> None:
+    words = "&".join("f=contains_not,event:props:text," + "|".join(f"w{n}x{m}" for m in range(5)) for n in range(5))
+    path = f"/?site=site.example&from=2026-11-10&to=2026-11-10&{words}"
+
+    def page() -> str:
+        status, body = service.get(path, service.token)
+        assert status == 200
+        return body.decode()
+
+    first = page()
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in first
+    assert "Still counting" in first
+    (followed, *_) = re.findall(r'data-question="(\w+)"', first)
+    assert until(lambda: service.get(f"/api/progress/{followed}", service.token)[0] == 404, 60)
+    assert until(lambda: "Still counting" not in page(), 90)
+    last = page()
+    assert "refresh" not in last
+    assert "<b>999</b>" in last
+
+
+def test_a_report_shows_a_bar_on_a_terminal_and_none_in_a_file(service: Service, tmp_path: Path) -> None:
+    where = ["--data-dir", str(list(service.process.args)[5])]
+    words = [word for n in range(9) for word in ("-w", f"event:props:text contains_not {'|'.join('abcdefgh')}{n}")]
+    command = [sys.executable, "-m", "analytics", "report", "pages", *where, *words]
+    mine, terminal = pty.openpty()
+    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, cwd=tmp_path, timeout=60)
+    bar = os.read(mine, 65536).decode()
+    os.close(terminal)
+    os.close(mine)
+    assert (shown.returncode, "counting" in bar, b"counting" in shown.stdout) == (0, True, False)
+    plain = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=60)
+    assert (plain.returncode, plain.stderr) == (0, b"")
+
+
+def test_what_no_page_comes_back_for_is_stopped(many: Reporting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.0)
+    access = Access(many.data_dir)
+    api = Api(many, Guard(access))
+    grant = access.find(access.create("Ada", "analyst", ("site.example",)))
+    assert grant is not None
+    patient = patience.Patient(api)
+
+    async def over() -> None:
+        await asyncio.to_thread(until, lambda: not api.followed_ids)
+
+    async def look() -> tuple[dict[str, Any], list[str]]:
+        query = {**QUERY, "dimensions": ["time:minute"]}
+        with pytest.raises(patience.StillCounting) as counting:
+            await patient.ask(query, grant)
+        assert (grant.id, counting.value.progress.id) in api.followed_ids
+        await over()
+        answer = await patient.ask(query, grant)
+        monkeypatch.setattr(patience, "LEASH_SECONDS", 0.2)
+        with pytest.raises(patience.StillCounting):
+            await patient.ask({**query, "metrics": ["pageviews"], "dimensions": ["event:page", "time:minute"]}, grant)
+        await over()
+        return answer, [entry.error for entry in api.log.last()]
+
+    answer, errors = asyncio.run(look())
+    assert len(answer["results"]) == 1440
+    assert errors[-1] == ""
+    assert "nobody waits" in errors[0]
 
 
 @pytest.fixture

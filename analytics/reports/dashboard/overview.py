@@ -12,10 +12,12 @@ import msgspec
 
 from analytics.anonymise.periods import Period
 from analytics.reports.dashboard import charts
+from analytics.reports.dashboard.patience import StillCounting
 from analytics.reports.dashboard.views import TABS, TREND_METRICS, View
-from analytics.reports.errors import QueryError, QueryTimeout
+from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout
 from analytics.reports.goals import Goal
 from analytics.reports.released import Z95, bound_among
+from analytics.reports.running import Progress
 from analytics.reports.saved import Annotation
 from analytics.reports.terminal import TITLES, dimension_title, shown
 
@@ -71,6 +73,7 @@ class Panel(msgspec.Struct, frozen=True):
     note: str = ""
     failed: str = ""
     by: str = ""
+    waiting: Progress | None = None
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -84,6 +87,12 @@ class Overview(msgspec.Struct, frozen=True):
     failed: str = ""
     empty: bool = False
     few: bool = False
+    waiting: Progress | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether some answer is still being counted: the page comes again by itself."""
+        return self.waiting is not None or any(panel.waiting for panel in self.panels)
 
 
 async def internal(
@@ -98,6 +107,13 @@ async def internal(
     if goals:
         panels.append(_goals(ask, view, today))
     headline, line, *rest = await asyncio.gather(head, trend, *panels, return_exceptions=True)
+    panels_shown = tuple(panel for panel in rest if isinstance(panel, Panel))
+    for failure in (headline, line, *rest):
+        if isinstance(failure, QueryStopped):
+            raise failure
+    for failure in (headline, line):
+        if isinstance(failure, StillCounting):
+            return Overview((), None, {}, (), panels_shown, "", None, waiting=failure.progress)
     for failure in (headline, line):
         if isinstance(failure, BaseException):
             if not isinstance(failure, QueryError | QueryTimeout):
@@ -118,7 +134,7 @@ async def internal(
         trend=charts.trend(axis, points, before, notes=marks),
         series=series,
         numbers=tuple((label, shown(view.metric, value)) for label, value in zip(labelled, points, strict=True)),
-        panels=tuple(panel for panel in rest if isinstance(panel, Panel)),
+        panels=panels_shown,
         period=period,
         without_key=headline["meta"].get("share_without_key"),
         empty=headline["meta"].get("share_without_key") is None and not any(values),
@@ -168,6 +184,8 @@ async def _panel(ask: Ask, view: View, today: dt.date, panel: str) -> Panel:
         answer = await ask(query)
     except (QueryError, QueryTimeout) as error:
         return Panel(panel, PANEL_TITLES[panel], tabs=tabs, failed=str(error))
+    except StillCounting as counting:
+        return Panel(panel, PANEL_TITLES[panel], tabs=tabs, waiting=counting.progress)
     return _filled(panel, view, dimension, metrics, answer, tabs)
 
 
@@ -215,6 +233,8 @@ async def _goals(ask: Ask, view: View, today: dt.date) -> Panel:
         answer = await ask(view.query(metrics, today, ["event:goal"], pagination={"limit": ROWS}))
     except (QueryError, QueryTimeout) as error:
         return Panel("goals", "Goals", failed=str(error))
+    except StillCounting as counting:
+        return Panel("goals", "Goals", waiting=counting.progress)
     return _filled("goals", view, "event:goal", metrics, answer, ())
 
 

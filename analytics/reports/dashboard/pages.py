@@ -14,10 +14,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from analytics.reports.access import LINK, Grant
-from analytics.reports.api import Api, body_of
+from analytics.reports.api import READER_GONE, Api, body_of
 from analytics.reports.dashboard import overview, trust, views, walks
+from analytics.reports.dashboard.patience import Patient
 from analytics.reports.dashboard.render import Renderer, static_routes
-from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite
+from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout, UnknownSite
 from analytics.reports.guard import COOKIE, SESSION_SECONDS, Guard, address
 from analytics.reports.query import parse_object
 
@@ -30,6 +31,7 @@ class Dashboard:
     def __init__(self, api: Api, guard: Guard) -> None:
         self.api, self.guard, self.reporting = api, guard, api.reporting
         self.render = Renderer()
+        self.patient = Patient(api)
 
     def routes(self) -> list[Route]:
         return [
@@ -114,6 +116,8 @@ class Dashboard:
             return self._say(request, 200, "Nothing here yet", NOTHING_YET, grant)
 
         async def ask(query: dict[str, Any]) -> dict[str, Any]:
+            if view.lane == "internal":
+                return await self.patient.ask(query, grant)
             return await self.api.ask(parse_object(query), grant)
 
         releases = await asyncio.to_thread(self.reporting.released.releases, view.site)
@@ -128,6 +132,8 @@ class Dashboard:
                 context["now"] = await asyncio.to_thread(self.reporting.recent, view.site)
         except (QueryError, UnknownSite) as error:
             return self._say(request, 400, "That cannot be answered", str(error), grant)
+        except QueryStopped as error:
+            return self._say(request, READER_GONE, "Stopped", str(error), grant)
         return self.render("overview.html", request, shown=shown, minimum=self.reporting.minimum_cell, **context)
 
     async def _internal(self, ask: overview.Ask, view: views.View) -> overview.Overview:
@@ -152,6 +158,8 @@ class Dashboard:
                 shown = await asyncio.to_thread(walks.gather, self.reporting, view, date_range, page)
         except (QueryError, QueryTimeout) as error:
             return self._say(request, 400, "That cannot be answered", str(error), grant)
+        except QueryStopped as error:
+            return self._say(request, READER_GONE, "Stopped", str(error), grant)
         context: dict[str, Any] = {"view": view, "grant": grant, "sites": sites, "page": "ways"}
         context["retention"] = walks.retention
         return self.render("walks.html", request, shown=shown, minimum=self.reporting.minimum_cell, **context)

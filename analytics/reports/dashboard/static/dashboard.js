@@ -23,6 +23,23 @@ for (const form of document.querySelectorAll("form[data-auto]")) {
   form.addEventListener("change", () => { busy(true); form.submit(); });
 }
 
+// Questions that are still being counted: bars move, and the page comes again when the last one is done.
+const counting = [...document.querySelectorAll("progress[data-question]")];
+async function follow(bar) {
+  const answer = await fetch(`/api/progress/${bar.dataset.question}`).catch(() => null);
+  if (answer === null || !answer.ok) return false;
+  const { share, total_rows: rows } = await answer.json();
+  if (rows || share) bar.value = Math.max(bar.value, share * 100);
+  else bar.removeAttribute("value");
+  return true;
+}
+async function followAll() {
+  const running = await Promise.all(counting.map(follow));
+  if (running.some(Boolean)) setTimeout(followAll, 700);
+  else location.reload();
+}
+if (counting.length) setTimeout(followAll, 700);
+
 // Dates on the chart: hover reads, dragging chooses a range.
 function draw(figure) {
   const data = JSON.parse(figure.dataset.series);
