@@ -263,7 +263,8 @@ def test_an_outsider_with_60_days_and_90_percent_of_the_histories_stays_below_th
     """Each day a coin decides whether each of the unknown visitors came; the outsider knows all the others' rows.
 
     One target a day is asked about: what is asked about several of one day shares that day's noise, and would count as
-    many answers where there is one.
+    many answers where there is one. Eight days are too few to tell a quarter of the noise (60 do):
+    test_sealed_noise looks at that in each run.
     """
     text = policy(LOUD)
     out: list[float] = []

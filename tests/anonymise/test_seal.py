@@ -214,6 +214,16 @@ def test_a_crash_between_draw_and_files_ends_in_the_one_draw(
     assert verify(releases) == []
 
 
+def test_a_file_that_is_there_is_completed_or_left_and_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "day.parquet"
+    path.write_bytes(b"a begin")
+    sealed.write_once(path, b"a beginning")
+    sealed.write_once(path, b"a beginning")
+    with pytest.raises(SealError, match="never replaced"):
+        sealed.write_once(path, b"another")
+    assert path.read_bytes() == b"a beginning"
+
+
 def test_two_seals_at_once_end_in_one_release(store: Any, tmp_path: Path) -> None:
     put(store, some_visitors())
     outcomes: list[object] = []
