@@ -5,28 +5,29 @@ The lines, with their addresses, exist in memory only: they reach the engine thr
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from analytics.ingest import checkpoint, enrich
+from analytics.ingest import checkpoint
 from analytics.ingest.checkpoint import FIRST_LINE, ImportState
-from analytics.ingest.loader import ONE_BLOCK
+from analytics.ingest.enrich import Explained
 from analytics.ingest.logfile import Damage, LogFile
 from analytics.ingest.marks import Marks
 from analytics.ingest.pieces import Piece, Slot, pieces
-from analytics.store import Store, open_store
-from consent_middleware.country import country_of
+from analytics.store import ONE_BLOCK, Store, open_store
 from consent_middleware.lazy import UserError
 
 Format = Literal["combined", "nginx-json", "caddy-json"]
-PIECE_BYTES: Final = 28 * 1024 * 1024
+PIECE_BYTES: Final = 48 * 1024 * 1024  # each piece has its price; three of them are held in memory
+MERGE_AFTER: Final = 200  # pieces: the engine slows inserts down when a month has a thousand parts
 AT_ONCE: Final = 2  # one piece is sorted and written while the next one is parsed
 GROWING_SECONDS: Final = 60.0
 STAGED: Final = (
@@ -112,14 +113,17 @@ def import_log(
     state.salt, state.salted = state.salt or (secrets.randbits(64), secrets.randbits(64)), state.salted or time.time()
     task = _Task(chosen, site, basis, allowed, state.salt, state.identity)
     slots = [Slot(piece_bytes) for _ in range(AT_ONCE + 1)]
+    explained = [Explained(store, lane, site, allowed) for lane in range(AT_ONCE)]
     try:
         with (
             log,
+            _merging_later(store),
             open_store(f"chdb://{store.folder}", data_dir, migrate=False) as second,
             ThreadPoolExecutor(AT_ONCE + 1) as threads,
         ):
             threads.submit(enrich.warm)
-            run = _Run((store, second), threads, folder, state, marks, summary, task)
+            lanes = list(zip((store, second), explained, strict=True))
+            run = _Run(lanes, threads, folder, state, marks, summary, task)
             free = list(slots)
             recorded = [length for length, _ in state.sending]
             for piece in pieces(log, free, piece_bytes, recorded, marks, growing=growing):
@@ -130,6 +134,8 @@ def import_log(
             while run.sent:
                 run.settle()
     finally:
+        for one in explained:
+            one.forget(store)
         for slot in slots:
             slot.close()
     summary.damage = log.damage
@@ -150,7 +156,7 @@ class _Run:
 
     def __init__(
         self,
-        stores: tuple[Store, ...],
+        lanes: Sequence[tuple[Store, Explained]],
         threads: ThreadPoolExecutor,
         folder: Path,
         state: ImportState,
@@ -159,7 +165,7 @@ class _Run:
         task: _Task,
     ) -> None:
         self.sent: deque[tuple[Piece, Future[dict[str, tuple[int, str]]]]] = deque()
-        self._stores, self._threads, self._folder = stores, threads, folder
+        self._lanes, self._threads, self._folder = lanes, threads, folder
         self._state, self._marks, self._summary, self._task = state, marks, summary, task
 
     def send(self, piece: Piece) -> None:
@@ -168,8 +174,11 @@ class _Run:
         if len(self.sent) == len(self._state.sending):  # otherwise it was recorded by the import that goes on here
             self._state.sending.append((piece.length, piece.checksum))
             checkpoint.write(self._folder, self._state)
-        store = self._stores[number % AT_ONCE]
-        self.sent.append((piece, self._threads.submit(_import_piece, store, piece.slot.path, number, self._task)))
+        store, explained = self._lanes[number % AT_ONCE]
+        if number >= MERGE_AFTER:
+            store.command("SYSTEM START MERGES events")
+        future = self._threads.submit(_import_piece, store, piece.slot.path, number, self._task, explained)
+        self.sent.append((piece, future))
 
     def settle(self) -> Slot:
         """Wait for the oldest piece and record that it is in the store."""
@@ -192,40 +201,49 @@ class _Run:
         return piece.slot
 
 
-def _import_piece(store: Store, path: str, number: int, task: _Task) -> dict[str, tuple[int, str]]:
+@contextlib.contextmanager
+def _merging_later(store: Store) -> Iterator[None]:
+    """What an import writes is merged once, behind it, by whoever has the store open then, and not again and again."""
+    store.command("SYSTEM STOP MERGES events")
+    try:
+        yield
+    finally:
+        store.command("SYSTEM START MERGES events")
+
+
+def _import_piece(
+    store: Store, path: str, number: int, task: _Task, explained: Explained
+) -> dict[str, tuple[int, str]]:
     """Parse, explain and insert one piece; lines, with an example, by the reason for their rejection, "" for none."""
-    names = enrich.ImportNames.of(number % AT_ONCE)
     # Only a query with an allowed parameter is looked at; all others are one value, the empty one.
     wanted = [f"{name}=" for name in sorted(task.allowed)] or ["\0"]
-    store.command(f"CREATE OR REPLACE TABLE {names.staged} ({STAGED}) ENGINE = Memory")
-    try:
-        store.command(
-            store.sql("stage_lines").replace("${parse}", store.sql(f"parse_{task.format.replace('-', '_')}")),
-            {
-                "staged": names.staged,
-                "log": path,
-                "salt_a": task.salt[0],
-                "salt_b": task.salt[1],
-                "wanted": wanted,
-            },
-            max_threads=1,  # another piece has the other core; threads of one query copy the text once more
-        )
-        found = store.query(store.sql("rejected_lines"), {"staged": names.staged})
-        enrich.explain_import(store, names, task.allowed, country_of, task.site)
-        store.command(
-            store.sql("insert_imported"),
-            {
-                "staged": names.staged,
-                "agents": names.agents,
-                "sources": names.sources,
-                "countries": names.countries,
-                "site": task.site,
-                "basis": task.basis,
-            },
-            insert_deduplication_token=f"import:{task.identity}:{number}",
-            **ONE_BLOCK,
-            max_threads=1,
-        )
-    finally:
-        enrich.forget_import(store, names)
-    return {str(reason): (int(count), str(sample)) for reason, count, sample in found}
+    store.command(f"CREATE OR REPLACE TABLE {explained.staged} ({STAGED}) ENGINE = Memory")
+    store.command(
+        store.sql("stage_lines").replace("${parse}", store.sql(f"parse_{task.format.replace('-', '_')}")),
+        {
+            "staged": explained.staged,
+            "log": path,
+            "salt_a": task.salt[0],
+            "salt_b": task.salt[1],
+            "wanted": wanted,
+        },
+        max_threads=1,  # another piece has the other core; threads of one query copy the text once more
+    )
+    reasons = explained.learn(store)
+    if "" not in reasons:
+        return reasons
+    store.command(
+        store.sql("insert_imported"),
+        {
+            "staged": explained.staged,
+            "agents": explained.dictionaries["agent"].name,
+            "sources": explained.dictionaries["link"].name,
+            "countries": explained.dictionaries["network"].name,
+            "site": task.site,
+            "basis": task.basis,
+        },
+        insert_deduplication_token=f"import:{task.identity}:{number}",
+        **ONE_BLOCK,
+        max_threads=1,
+    )
+    return reasons

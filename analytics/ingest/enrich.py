@@ -11,6 +11,7 @@ import msgspec
 
 from analytics.ingest import referrer, useragent
 from analytics.store import Store
+from consent_middleware.country import country_of
 from consent_middleware.visit import MAX_USER_AGENT, referrer_host, scrub_query
 
 AGENT_STRUCTURE: Final = ", ".join(
@@ -25,6 +26,7 @@ LINK_FIELDS: Final = (
     *("host", "kept", "source", "channel", "utm_source", "utm_medium"),
     *("utm_campaign", "utm_term", "utm_content"),
 )
+KEPT_VALUES: Final = 100_000  # of a dictionary about a log
 _encode = msgspec.json.Encoder().encode
 _agent = lru_cache(100_000)(useragent.parse)
 
@@ -60,17 +62,78 @@ def _fill(store: Store, table: str, structure: str, rows: list[list[Any]]) -> No
         store.load(table, structure, "JSONCompactEachRow", [b"\n".join(map(_encode, rows)), b"\n"])
 
 
-class ImportNames(msgspec.Struct, frozen=True):
-    """The names of what the engine holds in memory about one piece of a log: a table, and three dictionaries."""
+class Explained:
+    """What the values in a log mean: three dictionaries in the engine's memory, which grow as new values are met.
 
-    staged: str
-    agents: str
-    sources: str
-    countries: str
+    Each lane of an import has its own, so that none changes while it is asked.
+    """
 
-    @classmethod
-    def of(cls, number: int) -> ImportNames:
-        return cls(*(f"import_{name}_{number}" for name in ("staged", "agents", "sources", "countries")))
+    def __init__(self, store: Store, lane: int, site: str, allowed: frozenset[str]) -> None:
+        self.staged = f"import_staged_{lane}"
+        own = frozenset((site.removeprefix("www."),))
+        explain: dict[str, tuple[str, tuple[str, ...], Callable[[str], list[Any]]]] = {
+            "agent": ("String", AGENT_FIELDS, _agent_fields),
+            "link": ("String", LINK_FIELDS, lambda link: [*_link(link, allowed, own)]),
+            "network": ("UInt64", ("country",), lambda number: [country_of(_network(int(number)))]),
+        }
+        self.dictionaries = {
+            what: _Dictionary(store, f"import_{what}_{lane}", key, fields, meaning)
+            for what, (key, fields, meaning) in explain.items()
+        }
+
+    def learn(self, store: Store) -> dict[str, tuple[int, str]]:
+        """Explain what is staged; how many lines were taken and rejected, with an example, by the reason."""
+        found: dict[str, list[str]] = {what: [] for what in self.dictionaries}
+        reasons = {}
+        for what, value, lines, sample in store.query(
+            store.sql("staged_values"), {"staged": self.staged}, max_threads=1
+        ):
+            if what == "reason":
+                reasons[str(value)] = (int(lines), str(sample))
+            else:
+                found[what].append(value)
+        for what, values in found.items():
+            self.dictionaries[what].learn(values)
+        return reasons
+
+    def forget(self, store: Store) -> None:
+        for dictionary in self.dictionaries.values():
+            dictionary.forget()
+        store.command(f"DROP TABLE IF EXISTS {self.staged}")
+
+
+class _Dictionary:
+    """A dictionary in the engine's memory over a table in its memory. Its values are few, or it begins anew."""
+
+    def __init__(
+        self, store: Store, name: str, key: str, fields: tuple[str, ...], meaning: Callable[[str], list[Any]]
+    ) -> None:
+        self.name = name
+        self._store, self._meaning = store, meaning
+        self._structure = ", ".join((f"value {key}", *(f"{field} String" for field in fields)))
+        self._layout = "HASHED" if key == "UInt64" else "COMPLEX_KEY_HASHED"
+        self._known: set[str] = set()
+
+    def learn(self, values: list[str]) -> None:
+        new = [value for value in values if value not in self._known]
+        if not new:
+            return
+        if not self._known or len(self._known) + len(new) > KEPT_VALUES:
+            new = values
+            self._known.clear()
+            self._store.command(f"CREATE OR REPLACE TABLE {self.name}_rows ({self._structure}) ENGINE = Memory")
+            self._store.command(
+                f"CREATE OR REPLACE DICTIONARY {self.name} ({self._structure}) PRIMARY KEY value "
+                f"SOURCE(CLICKHOUSE(TABLE '{self.name}_rows')) LAYOUT({self._layout}()) LIFETIME(0)"
+            )
+        rows = [_encode([value, *self._meaning(value)]) for value in new]
+        self._store.load(f"{self.name}_rows", self._structure, "JSONCompactEachRow", [b"\n".join(rows), b"\n"])
+        self._store.command(f"SYSTEM RELOAD DICTIONARY {self.name}")
+        self._known.update(new)
+
+    def forget(self) -> None:
+        self._store.command(f"DROP DICTIONARY IF EXISTS {self.name}")
+        self._store.command(f"DROP TABLE IF EXISTS {self.name}_rows")
 
 
 def warm() -> None:
@@ -79,34 +142,16 @@ def warm() -> None:
     _source("", "")
 
 
-def explain_import(
-    store: Store, names: ImportNames, allowed: frozenset[str], country_of: Callable[[str], str], site: str
-) -> None:
-    """Dictionaries of the user agents, links (referrer and query) and networks of a piece of an access log."""
-    staged = names.staged
-    agents = []
-    for (text,) in store.query(f"SELECT DISTINCT toString(agent) FROM {staged} WHERE reason = ''"):
-        agents.append([text, *_fields(_agent(text[:MAX_USER_AGENT], ""))])
-    _dictionary(store, names.agents, "agent String", AGENT_FIELDS, agents)
-    own = frozenset((site.removeprefix("www."),))
-    sources = []
-    for (link,) in store.query(f"SELECT DISTINCT toString(link) FROM {staged} WHERE reason = '' AND page"):
-        sources.append([link, *_link(link, allowed, own)])
-    _dictionary(store, names.sources, "link String", LINK_FIELDS, sources)
-    networks = store.query(f"SELECT DISTINCT network FROM {staged} WHERE reason = '' AND page")
-    countries = [[number, country_of(_network(number))] for (number,) in networks]
-    _dictionary(store, names.countries, "network UInt64", ("country",), countries)
-
-
-def forget_import(store: Store, names: ImportNames) -> None:
-    for name in (names.agents, names.sources, names.countries):
-        store.command(f"DROP DICTIONARY IF EXISTS {name}")
-        store.command(f"DROP TABLE IF EXISTS {name}_rows")
-    store.command(f"DROP TABLE IF EXISTS {names.staged}")
+def _agent_fields(value: str) -> list[Any]:
+    """Of what is no page (a NUL stands before its user agent), only whether a program asked for it."""
+    found = _agent(value.removeprefix("\0")[:MAX_USER_AGENT], "")
+    return ["", "", "", "", "", found.bot] if value.startswith("\0") else [*_fields(found)]
 
 
 @lru_cache(100_000)
 def _link(link: str, allowed: frozenset[str], own: frozenset[str]) -> tuple[str, ...]:
+    if not link:  # no page
+        return ("",) * len(LINK_FIELDS)
     url, _, query = link.partition("\n")
     host = referrer_host(url, own)
     kept = scrub_query(query, allowed)
@@ -120,14 +165,3 @@ def _network(number: int) -> str:
     if number >> 48:
         return f"{number >> 32 & 0xFFFF:x}:{number >> 16 & 0xFFFF:x}:{number & 0xFFFF:x}::"
     return f"{number >> 16}.{number >> 8 & 255}.{number & 255}.0" if number else ""
-
-
-def _dictionary(store: Store, name: str, key: str, fields: tuple[str, ...], rows: list[list[Any]]) -> None:
-    """A dictionary in the engine's memory over a table in its memory."""
-    structure = ", ".join((key, *(f"{field} String" for field in fields)))
-    _fill(store, f"{name}_rows", structure, rows)
-    layout = "HASHED" if key.endswith("UInt64") else "COMPLEX_KEY_HASHED"
-    store.command(
-        f"CREATE OR REPLACE DICTIONARY {name} ({structure}) PRIMARY KEY {key.split()[0]} "
-        f"SOURCE(CLICKHOUSE(TABLE '{name}_rows')) LAYOUT({layout}()) LIFETIME(0)"
-    )

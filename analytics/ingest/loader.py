@@ -18,7 +18,7 @@ from analytics import subject
 from analytics.ingest import enrich, quarantine
 from analytics.ingest.progress import Batch, Progress, only_loader
 from analytics.ingest.segments import Segment, read_block, remove_empty_workers, segments
-from analytics.store import Store, StoreError, StoreUnavailable
+from analytics.store import ONE_BLOCK, Store, StoreError, StoreUnavailable
 from analytics.subject import erased as erased_visitors
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.visit import SPOOL_COLUMNS
@@ -26,13 +26,6 @@ from consent_middleware.visit import SPOOL_COLUMNS
 STRUCTURE: Final = ", ".join(f"{name} {type_}" for name, type_ in SPOOL_COLUMNS)
 BATCH_ROWS: Final = 250_000
 BATCH_BYTES: Final = 96 * 1024 * 1024
-# One block for each partition of a batch, so that a repetition consists of the same blocks.
-ONE_BLOCK: Final = {
-    "max_insert_threads": 1,
-    "min_insert_block_size_rows": 100_000_000,
-    "min_insert_block_size_bytes": 0,
-    "max_partitions_per_insert_block": 0,
-}
 
 
 class LoadSummary(msgspec.Struct):

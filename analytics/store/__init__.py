@@ -3,6 +3,6 @@
 `open_store` is the door; `schema/*.sql` are the migrations, `sql/*.sql` here and in the other rooms one question each.
 """
 
-from analytics.store.client import Store, StoreError, StoreInUse, StoreUnavailable, open_store
+from analytics.store.client import ONE_BLOCK, Store, StoreError, StoreInUse, StoreUnavailable, open_store
 
-__all__ = ["Store", "StoreError", "StoreInUse", "StoreUnavailable", "open_store"]
+__all__ = ["ONE_BLOCK", "Store", "StoreError", "StoreInUse", "StoreUnavailable", "open_store"]

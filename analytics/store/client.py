@@ -21,6 +21,13 @@ SQL_ROOT: Final = Path(__file__).resolve().parent.parent
 MEMORY_LIMIT: Final = 600_000_000
 DRAINS: Final = 5
 Mode = Literal["rw", "ro"]
+# Settings of an insert under a token: one block for each partition, so that a repetition consists of the same blocks.
+ONE_BLOCK: Final = {
+    "max_insert_threads": 1,
+    "min_insert_block_size_rows": 100_000_000,
+    "min_insert_block_size_bytes": 0,
+    "max_partitions_per_insert_block": 0,
+}
 
 
 class StoreError(Exception):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from analytics.ingest import checkpoint
+from analytics.ingest import checkpoint, enrich
 from analytics.ingest.accesslog import ImportSummary, import_log
 from analytics.store import Store, open_store
 from analytics.visits import visits_sql
@@ -252,3 +252,55 @@ def test_the_command_works_without_a_policy_and_says_on_which_defaults(tmp_path:
     assert "1 rejected: not in the common or combined format" in done.stdout
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (again.returncode, "nothing new" in again.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("kept", [100_000, 40])
+def test_each_piece_explains_what_is_new_in_it(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """User agents, links and networks that no earlier piece had, with and without room to remember all of them."""
+    monkeypatch.setattr(enrich, "KEPT_VALUES", kept)
+    countries = {"81.2.69.7": "GB", "66.249.66.7": "US"}
+    lines = [
+        combined(
+            number,
+            ("81.2.69.7", "66.249.66.7")[number // 150 % 2],
+            ("/page", "/style.css")[number % 3 == 0],
+            f"https://site{number}.example/",
+            CHROME.replace("/130.", f"/{number if number % 7 else 130}.") if number % 5 else f"Googlebot/{number}",
+            200,
+        )
+        for number in range(400)
+    ]
+    assert run(store, write(tmp_path / "access.log", lines), piece_bytes=9_000).lines == 400
+    found = store.query(
+        "SELECT kind, referrer_host, source, browser_version, bot, country, visitor != 0 FROM events "
+        "ORDER BY referrer_host, kind, bot, time"
+    )
+    counts, views = found[: len(range(0, 400, 3))], found[len(range(0, 400, 3)) :]
+    assert sorted({row[:4] + row[5:] for row in counts}) == [("count", "", "", "", "", 0)]
+    assert [row[4] for row in counts].count("search") == len(range(0, 400, 15))
+    expected = []
+    for number in (number for number in range(400) if number % 3):
+        host, bot = f"site{number}.example", number % 5 == 0
+        address = ("81.2.69.7", "66.249.66.7")[number // 150 % 2]
+        version = "" if bot else f"{number if number % 7 else 130}.0"  # one is met again and again
+        expected.append(("view", host, host, version, "search" if bot else "", countries[address], 1))
+    assert sorted(row for row in views if not row[4]) == sorted(row for row in expected if not row[4])
+    bots = [(*row[:3], *row[4:]) for row in views if row[4]]
+    assert sorted(bots) == sorted((*row[:3], *row[4:]) for row in expected if row[4])
+
+
+def test_the_language_of_a_page_is_kept_and_of_nothing_else(tmp_path: Path, store: Store) -> None:
+    lines = [
+        json.dumps({**json.loads(nginx(i, *view)), "http_accept_language": "en-GB,en;q=0.9"})
+        for i, view in enumerate(VIEWS)
+    ]
+    run(store, write(tmp_path / "access.log", lines))
+    assert set(store.query("SELECT kind, language FROM events")) == {("view", "en-GB"), ("count", "")}
+
+
+def test_an_import_lets_the_engine_merge_again(tmp_path: Path, store: Store) -> None:
+    run(store, write(tmp_path / "access.log", [combined(i, *VIEWS[0]) for i in range(300)]), piece_bytes=9_000)
+    store.command("OPTIMIZE TABLE events FINAL")
+    assert store.query("SELECT count() FROM system.parts WHERE active AND table = 'events'") == [(1,)]

@@ -10,8 +10,7 @@ import msgspec
 
 from analytics.ingest.exports.cell import Cell
 from analytics.ingest.exports.reading import ExportFile, read
-from analytics.ingest.loader import ONE_BLOCK
-from analytics.store import Store
+from analytics.store import ONE_BLOCK, Store
 
 COLUMNS: Final = (
     "report LowCardinality(String), first Date, last Date, keys Map(LowCardinality(String), String), visitors UInt64, "

@@ -1,16 +1,15 @@
--- Staged lines of a log, with what their distinct values mean, into the store. A page is a view; what else was served is
--- a count without a visitor, so that totals of requests and bytes stay whole. The dictionaries are asked once for each
--- distinct value, because their keys are LowCardinality; an `if` between two such columns would lose that, therefore
--- two halves. Parameters: staged Identifier; agents, sources, countries
--- String (dictionaries); site, basis String.
+-- Staged lines of a log, with what their distinct values mean, into the store. Counts of what is no page have their place
+-- here so that totals of requests and bytes stay whole. The dictionaries are asked once for each distinct value, because
+-- their keys are LowCardinality. Parameters: staged Identifier; agents, sources, countries String (dictionaries); site,
+-- basis String.
 INSERT INTO events (site, time, kind, name, host, path, query, referrer_host, source, channel, utm_source, utm_medium,
     utm_campaign, utm_term, utm_content, method, status, bytes, duration_ms, protocol, language, country, browser,
     browser_version, os, os_version, device, bot, visitor, basis, loaded)
 SELECT
     {site:String},
     time,
-    'view',
-    'pageview',
+    if(page, 1, 3),
+    if(page, 'pageview', 'request'),
     host,
     path,
     dictGet({sources:String}, 'kept', link),
@@ -39,25 +38,4 @@ SELECT
     {basis:String},
     now()
 FROM {staged:Identifier}
-WHERE reason = '' AND page
-UNION ALL
-SELECT
-    {site:String},
-    time,
-    'count',
-    'request',
-    host,
-    path,
-    '', '', '', '', '', '', '', '', '',
-    method,
-    status,
-    bytes,
-    duration_ms,
-    protocol,
-    '', '', '', '', '', '', '',
-    dictGet({agents:String}, 'bot', agent),
-    0,
-    {basis:String},
-    now()
-FROM {staged:Identifier}
-WHERE reason = '' AND NOT page
+WHERE reason = ''

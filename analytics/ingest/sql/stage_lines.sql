@@ -1,4 +1,6 @@
--- Lines of a log -> staged rows, with the keys under which their distinct values are explained. The address ends here,
+-- Lines of a log -> staged rows, with the keys under which their distinct values are explained. A page is a view; what
+-- else was served is a count without a visitor: its keys say so (an empty link, a NUL before the user agent), because an
+-- `if` between two columns of the insert would make strings of all rows. The address ends here,
 -- in a key under a salt that is destroyed after the import; its network (/24 or /48) is enough for a country. What is
 -- computed from a LowCardinality column is computed once for each of its values. The innermost question is one of the parse_*.sql.
 -- Parameters: staged Identifier; log String (a file); salt_a, salt_b UInt64; wanted Array(String): what a query must
@@ -13,8 +15,8 @@ WITH
 SELECT
     fromUnixTimestamp64Milli(time, 'UTC'),
     page,
-    greatest(sipHash64Keyed(({salt_a:UInt64}, {salt_b:UInt64}), plain, user_agent), 1),
-    if(position(plain, ':') = 0,
+    page * greatest(sipHash64Keyed(({salt_a:UInt64}, {salt_b:UInt64}), plain, user_agent), 1),
+    page * if(position(plain, ':') = 0,
         bitShiftRight(toUInt64(IPv4StringToNumOrDefault(plain)), 8),
         bitOr(bitShiftLeft(toUInt64(1), 48),
             bitShiftRight(reinterpretAsUInt64(reverse(substring(IPv6StringToNumOrDefault(plain), 1, 8))), 16))),
@@ -26,14 +28,14 @@ SELECT
                 or match(part, '([0-9][ +.-]?){12,18}[0-9]'), '*', part),
             splitByChar('/', bare)), '/'),
         bare),
-    concat(referrer, '\n', if(multiSearchAny(target, {wanted:Array(String)}), queryString(target), '')),
-    user_agent,
+    if(page, concat(referrer, '\n', if(multiSearchAny(target, {wanted:Array(String)}), queryString(target), '')), ''),
+    if(page, user_agent, concat('\0', user_agent)),
     substring(protocol, 1, 8),
     status,
     bytes,
     duration_ms,
     substring(host, 1, 255),
-    extract(language, '^[a-zA-Z]{2,3}(?:-[A-Za-z]{2})?'),
+    if(page, extract(language, '^[a-zA-Z]{2,3}(?:-[A-Za-z]{2})?'), ''),
     reason,
     if(reason = '', '', substring(line, 1, 100))
 FROM
