@@ -86,6 +86,11 @@ def test_a_daily_key_is_the_same_all_day_and_another_tomorrow_and_its_salt_is_de
     other_worker = Kept(tmp_path, "daily-key").salts
     assert other_worker.key(ADDRESS, CHROME, "a", now=10 * day + 5) == key(ADDRESS, CHROME, "a", now=10 * day + 6)
     assert key(ADDRESS, CHROME, "a", now=10 * day) != key(ADDRESS, CHROME, "a", now=11 * day)
+    assert (
+        len({key(*who, now=10 * day) for who in ((ADDRESS, CHROME, "a"), (ADDRESS, CHROME, "b"), ("", CHROME, "a"))})
+        == 3
+    )
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "salts").iterdir()} == {0o600}
     key(ADDRESS, CHROME, "a", now=12 * day)
     assert [path.stem for path in sorted((tmp_path / "salts").iterdir())] == ["11", "12"]
 

@@ -62,6 +62,8 @@ def test_a_key_is_another_one_tomorrow_and_ready_before_midnight(url: str, monke
     for each in (one, other := host(url, midnight - 60)):
         each.refresh(midnight - 60)
     assert one.key(*WHO, now=midnight + 1) == other.key(*WHO, now=midnight + 1) != one.key(*WHO, now=midnight - 1)
+    assert one.key(*WHO, now=midnight + 1) != 0
+    assert one.key(*WHO[:2], "other.example", now=midnight + 1) != one.key(*WHO, now=midnight + 1)
     assert one.key("81.2.69.143", *WHO[1:], now=NOON) != one.key(*WHO, now=NOON)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from analytics.ingest import checkpoint
+from analytics.ingest import checkpoint, logfile
 from analytics.ingest.accesslog import import_log
 from analytics.ingest.logfile import LogFile
 from analytics.store import Store, open_store
@@ -25,7 +26,7 @@ LINES = [
     for i in range(3000)
 ]
 TEXT = "".join(LINES).encode()
-PACK = {"gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress}
+PACK = {"gz": gzip.compress, "zst": zstandard.ZstdCompressor(write_checksum=True).compress}
 
 
 @pytest.fixture
@@ -51,14 +52,27 @@ def test_a_log_of_several_members_is_read_whole(tmp_path: Path, suffix: str) -> 
     assert (text == TEXT, log.damage) == (True, None)
 
 
+def test_padding_behind_the_last_member_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "access.log.gz"
+    path.write_bytes(gzip.compress(TEXT) + bytes(512))
+    text, log = text_of(path)
+    assert (text == TEXT, log.damage) == (True, None)
+
+
+@pytest.mark.parametrize("chunk", [logfile.CHUNK, 4096])
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
-def test_the_text_before_the_damage_is_read_and_the_place_is_told(tmp_path: Path, suffix: str) -> None:
+def test_the_text_before_the_damage_is_read_and_the_place_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, chunk: int
+) -> None:
+    monkeypatch.setattr(logfile, "CHUNK", chunk)
     path = tmp_path / f"access.log.{suffix}"
     first, second = PACK[suffix](TEXT[:90_000]), bytearray(PACK[suffix](TEXT[90_000:]))
-    second[10:60] = bytes(50)
+    place = 10 if chunk > 4096 else len(second) // 2  # in the first chunk of a member, or in a later one
+    second[place : place + 50] = bytes(50)
     path.write_bytes(first + second)
     text, log = text_of(path)
     assert text[:90_000] == TEXT[:90_000]
+    assert len(text) <= len(TEXT)
     assert log.damage is not None
     assert "damaged" in log.damage.what
     assert len(first) <= log.damage.at <= len(first) + len(second)
@@ -69,6 +83,7 @@ def test_a_log_that_was_cut_off_goes_on_when_it_is_whole(tmp_path: Path, store: 
     path = tmp_path / f"access.log.{suffix}"
     packed = PACK[suffix](TEXT[:150_000]) + PACK[suffix](TEXT[150_000:])
     path.write_bytes(packed[: len(packed) * 3 // 4])
+    os.utime(path, (1_700_000_000, 1_700_000_000))  # nobody is writing it any more, and still its last line is none
     given = {"site": "example.org", "basis": "imported", "allowed": frozenset[str]()}
     found = import_log(store, tmp_path / "var", path, **given)  # type: ignore[arg-type]  # as given
     assert found.damage is not None

@@ -134,6 +134,32 @@ def test_the_same_days_are_never_counted_twice(tmp_path: Path, store: Store) -> 
     assert rows(ask(store, ["visitors", "pageviews"])) == [(11, 31)]
 
 
+@pytest.mark.parametrize("first", ["day", "week"])
+def test_a_week_and_its_days_are_never_counted_both(tmp_path: Path, store: Store, first: str) -> None:
+    header = "date,nb_visits\n"
+    files = {
+        "day": written(tmp_path / "day.csv", f"{header}2026-11-04,10\n"),
+        "week": written(tmp_path / "week.csv", f'{header}"2026-11-02,2026-11-08",40\n'),
+        "next": written(tmp_path / "next.csv", f'{header}"2026-11-06,2026-11-12",50\n'),
+    }
+    second = "week" if first == "day" else "day"
+    [taken] = import_export(store, files[first], site="example.org")
+    assert (taken.cells, taken.held) == (1, 0)
+    [taken] = import_export(store, files[second], site="example.org")
+    assert (taken.cells, taken.held) == (0, 1)
+    [taken] = import_export(store, files["next"], site="example.org")
+    assert (taken.cells, taken.held) == ((0, 1) if first == "week" else (1, 0))
+
+
+def test_one_file_may_be_imported_for_two_sites(tmp_path: Path, store: Store) -> None:
+    path = written(tmp_path / "totals.csv", MATOMO)
+    for site in ("other.example", "example.org"):
+        [taken] = import_export(store, path, site=site)
+        assert taken.cells == 1
+    assert rows(ask(store, ["visits"])) == [(100,)]
+    assert store.query("SELECT count(), uniqExact(site) FROM imported_cells") == [(2, 2)]
+
+
 def test_a_crash_before_or_after_the_insert_is_made_good(tmp_path: Path, store: Store) -> None:
     path = zipped(tmp_path / "export.zip", PLAUSIBLE)
 

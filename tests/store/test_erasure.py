@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from analytics import errands, subject
 from analytics.ingest import loader, quarantine
@@ -19,7 +20,7 @@ from analytics.store import Store, open_store
 from consent_middleware.capture import visitor_key
 from consent_middleware.rights.desk import Desk
 from consent_middleware.spool import Spool, SpoolLimits
-from tests.ingest.rows import POLICY, QUICK, row, spool_rows
+from tests.ingest.rows import POLICY, POLICY_TEXT, QUICK, row, spool_rows
 
 MARY, JOHN = 0xA1B2C3D4E5F60718, 0x0102030405060708
 
@@ -70,12 +71,18 @@ def counted(store: Store) -> dict[int, int]:
 def test_an_erasure_leaves_no_byte_of_the_visitor_anywhere(tmp_path: Path, plain_store: Store) -> None:
     spool_rows(tmp_path, [row(i, visitor=MARY if i % 3 else JOHN) for i in range(300)])
     load_pending(plain_store, tmp_path, POLICY)
-    quarantine.write(tmp_path, "t", [("reason", row(1, visitor=MARY)), ("reason", row(2, visitor=JOHN))])
+    row_of_john = row(2, visitor=JOHN)
+    quarantine.write(tmp_path, "t", [("reason", row(1, visitor=MARY)), ("reason", row_of_john)])
     ask(tmp_path, "restrict", MARY, "t-restrict")
     ask(tmp_path, "export", MARY, "t-export")
     ask(tmp_path, "export", JOHN, "t-other")
     load_pending(plain_store, tmp_path, POLICY)
     spool_rows(tmp_path, [row(900, visitor=MARY)])
+    for number, visitor in enumerate((MARY, JOHN)):
+        plain_store.command(
+            "INSERT INTO numbers VALUES ('example.org', {visitor:UInt64}, {number:UInt32})",
+            {"visitor": visitor, "number": number},
+        )
     before = places(tmp_path, MARY)
     assert any(name.startswith("store/") for name in before)
     assert any(name.startswith("spool/") for name in before)
@@ -87,6 +94,10 @@ def test_an_erasure_leaves_no_byte_of_the_visitor_anywhere(tmp_path: Path, plain
     load_pending(plain_store, tmp_path, POLICY)
 
     assert counted(plain_store) == {JOHN: 100}
+    assert plain_store.query("SELECT visitor FROM numbers") == [(JOHN,)]
+    assert [entry.line for path in quarantine.files(tmp_path) for entry in quarantine.read(path)] == [
+        row_of_john.decode()
+    ]
     assert not (tmp_path / "answers" / "t-export.json").exists(), "a copy that waits to be fetched survived"
     assert (tmp_path / "answers" / "t-other.json").exists()
     assert wait_until_gone(plain_store, tmp_path, MARY) == []
@@ -200,6 +211,26 @@ def test_a_visitor_is_known_whose_only_row_no_block_holds_yet(tmp_path: Path, pl
     spool.append(row(1, visitor=MARY))
     assert errands.find(plain_store, tmp_path, POLICY, MARY)
     spool.close()
+
+
+def test_a_visitor_is_known_by_a_switch_or_a_line_in_the_quarantine(tmp_path: Path, plain_store: Store) -> None:
+    assert not subject.is_known(plain_store, tmp_path, MARY)
+    quarantine.write(tmp_path, "t", [("reason", row(1, visitor=MARY))])
+    assert subject.is_known(plain_store, tmp_path, MARY)
+    assert not subject.is_known(plain_store, tmp_path, JOHN)
+    ask(tmp_path, "restrict", JOHN, "t")
+    load_pending(plain_store, tmp_path, POLICY)
+    assert subject.is_known(plain_store, tmp_path, JOHN)
+
+
+def test_the_command_says_when_rows_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that takes the mutation and does nothing must not pass for an erasure."""
+    spool_rows(tmp_path / "var", [row(1, visitor=MARY)])
+    monkeypatch.setattr(subject, "delete_erased", lambda store: None)
+    (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
+    options = ["--key", str(MARY), "--policy", str(tmp_path / "privacy.toml"), "--data-dir", str(tmp_path / "var")]
+    done = CliRunner().invoke(erase.erase, options, standalone_mode=False)
+    assert (done.return_value, done.output) == (1, "1 rows erased, 1 left\n")
 
 
 def test_a_second_erasure_reaches_the_rows_that_came_after_the_first(tmp_path: Path, plain_store: Store) -> None:

@@ -53,8 +53,7 @@ def source_keys(source: str, medium: str = "", **others: str) -> dict[str, str]:
     """Source and channel in our words, of a source in those of another tool."""
     name = "" if source.lower() in ("", "(direct)", "direct", "(not set)", "direct entry", DIRECT.lower()) else source
     found = classify("", name, "" if medium in ("(none)", "(not set)", "organic", "referral") else medium)
-    known = name if found.source.lower() == name.lower() else found.source
-    keys = {"visit:source": known or DIRECT, "visit:channel": found.channel}
+    keys = {"visit:source": found.source, "visit:channel": found.channel}
     return keys | {f"visit:{key}": value for key, value in others.items() if value}
 
 
