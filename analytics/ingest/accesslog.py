@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from analytics.ingest import checkpoint
+from analytics.ingest import checkpoint, enrich
 from analytics.ingest.checkpoint import FIRST_LINE, ImportState
 from analytics.ingest.enrich import Explained
 from analytics.ingest.logfile import Damage, LogFile
@@ -203,7 +203,13 @@ class _Run:
 
 @contextlib.contextmanager
 def _merging_later(store: Store) -> Iterator[None]:
-    """What an import writes is merged once, behind it, by whoever has the store open then, and not again and again."""
+    """What an import writes is merged once, behind it, by whoever has the store open then, and not again and again.
+
+    Not in a service: an erasure waits until the engine merges.
+    """
+    if not store.alone:
+        yield
+        return
     store.command("SYSTEM STOP MERGES events")
     try:
         yield

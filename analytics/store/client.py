@@ -115,6 +115,11 @@ class Store:
         return self._folder is not None
 
     @property
+    def alone(self) -> bool:
+        """Is this the only store that the process has open on its chDB folder?"""
+        return self._folder is not None and self._folder.users == 1
+
+    @property
     def folder(self) -> Path | None:
         """The chDB folder, when the engine runs in this process."""
         return self._folder.path if self._folder else None

@@ -300,6 +300,18 @@ def test_the_language_of_a_page_is_kept_and_of_nothing_else(tmp_path: Path, stor
     assert set(store.query("SELECT kind, language FROM events")) == {("view", "en-GB"), ("count", "")}
 
 
+def test_an_erasure_in_a_service_does_not_wait_for_the_end_of_an_import(tmp_path: Path, store: Store) -> None:
+    path = write(tmp_path / "access.log", [combined(i, *VIEWS[0]) for i in range(300)])
+    store.command("INSERT INTO events (site, visitor, time) VALUES ('a', 5, now())")
+    with open_store(None, tmp_path / "var", migrate=False) as reports:
+
+        def erase(done: int) -> None:  # called while pieces are on their way
+            reports.command("ALTER TABLE events DELETE WHERE visitor = 5", mutations_sync=2, max_execution_time=20)
+
+        assert run(store, path, piece_bytes=9_000, on_progress=erase).lines == 300
+    assert store.query("SELECT count() FROM events WHERE visitor = 5") == [(0,)]
+
+
 def test_an_import_lets_the_engine_merge_again(tmp_path: Path, store: Store) -> None:
     run(store, write(tmp_path / "access.log", [combined(i, *VIEWS[0]) for i in range(300)]), piece_bytes=9_000)
     store.command("OPTIMIZE TABLE events FINAL")

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from analytics import errands, subject
+from analytics.cli.erase import erase
 from analytics.ingest import loader, quarantine
 from analytics.ingest.loader import load_pending
 from analytics.store import Store, open_store
@@ -229,8 +230,8 @@ def test_the_command_says_when_rows_are_left(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(subject, "delete_erased", lambda store: None)
     (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
     options = ["--key", str(MARY), "--policy", str(tmp_path / "privacy.toml"), "--data-dir", str(tmp_path / "var")]
-    done = CliRunner().invoke(erase.erase, options, standalone_mode=False)
-    assert (done.return_value, done.output) == (1, "1 rows erased, 1 left\n")
+    done = CliRunner().invoke(erase, options, standalone_mode=False)
+    assert (done.return_value, done.output) == (1, "1 row erased, 1 left\n")
 
 
 def test_a_second_erasure_reaches_the_rows_that_came_after_the_first(tmp_path: Path, plain_store: Store) -> None:
