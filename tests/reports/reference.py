@@ -11,19 +11,29 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 GAP = dt.timedelta(minutes=30)
-EMPTY = {"visit:source": "Direct / None", "visit:channel": "Direct", "visit:country": "(not set)"}
+EMPTY = {"visit:source": "Direct / None", "visit:referrer": "Direct / None", "visit:channel": "Direct"}
 FIELDS = {
     "event:name": "name",
     "event:page": "path",
     "event:hostname": "host",
     "visit:source": "source",
     "visit:channel": "channel",
-    "visit:utm_campaign": "utm_campaign",
-    "visit:country": "country",
-    "visit:browser": "browser",
-    "visit:device": "device",
+    "visit:referrer": "referrer_host",
+    **{f"visit:{name}": name for name in ("utm_medium", "utm_source", "utm_campaign", "utm_content", "utm_term")},
+    **{f"visit:{name}": name for name in ("country", "region", "city", "device")},
+    **{f"visit:{name}": name for name in ("browser", "browser_version", "os", "os_version")},
+    "visit:region_name": "region",
+    "visit:city_name": "city",
+    "visit:screen": "device",
 }
-OF_VISIT = {"visit:source", "visit:channel", "visit:utm_campaign", "visit:entry_page", "visit:exit_page"}
+EDGES = {
+    "visit:entry_page": (0, "path"),
+    "visit:exit_page": (-1, "path"),
+    "visit:entry_page_hostname": (0, "host"),
+    "visit:exit_page_hostname": (-1, "host"),
+}
+OF_VISIT = {"visit:source", "visit:referrer", "visit:channel", *EDGES, *(name for name in FIELDS if "utm_" in name)}
+OF_BROWSER = ("country", "region", "city", "browser", "browser_version", "os", "os_version", "device")
 
 
 class Visit:
@@ -35,10 +45,11 @@ class Visit:
         self.events = [row for row in rows if row["name"] not in ("pageview", "engagement")]
 
     def value(self, dimension: str, *, page_is_entry: bool = False) -> str:
-        if dimension == "visit:entry_page" or (dimension == "event:page" and page_is_entry):
-            return self.views[0]["path"] if self.views else "(not set)"
-        if dimension == "visit:exit_page":
-            return self.views[-1]["path"] if self.views else "(not set)"
+        if dimension == "event:page" and page_is_entry:
+            dimension = "visit:entry_page"
+        if dimension in EDGES:
+            edge, field = EDGES[dimension]
+            return (self.views[edge][field] if self.views else "") or "(not set)"
         return shown(dimension, self.rows[0])
 
 
@@ -125,10 +136,7 @@ def keys_of(
     for dimension in dimensions:
         if dimension.startswith("time:"):
             at = (visit.rows[0] if by_visit else row)["at"].astimezone(ZoneInfo(zone))
-            label = at.strftime("%Y-%m-%d %H:00:00") if dimension == "time:hour" else at.date().isoformat()
-            if dimension == "time:month":
-                label = at.date().replace(day=1).isoformat()
-            values = [label]
+            values = [time_label(dimension, at)]
         elif dimension == "event:goal":
             values = goals_of(row, goals)
         elif by_visit or dimension in OF_VISIT:
@@ -137,6 +145,17 @@ def keys_of(
             values = [shown(dimension, row)]
         keys = [(*key, value) for key in keys for value in values]
     return keys
+
+
+def time_label(dimension: str, at: dt.datetime) -> str:
+    day = at.date()
+    return {
+        "time:minute": at.strftime("%Y-%m-%d %H:%M:00"),
+        "time:hour": at.strftime("%Y-%m-%d %H:00:00"),
+        "time:day": day.isoformat(),
+        "time:week": (day - dt.timedelta(days=day.weekday())).isoformat(),
+        "time:month": day.replace(day=1).isoformat(),
+    }[dimension]
 
 
 def answer(
@@ -158,6 +177,8 @@ def answer(
         of_rows[()], of_visits[()] = of_rows[()], of_visits[()]
     whole = {row["visitor"] for own in of_rows.values() for row, _ in own} - {0}
     without_goal = answer_without_goal(visits, filters, goals)
+    kept = [number for number, dimension in enumerate(dimensions) if dimension != "event:goal"]
+    groups = groups_without_goal(visits, filters, [dimensions[number] for number in kept], zone, goals)
     by_event = any(dimension.startswith("event:") for dimension in dimensions)
     asked_of_visits = [m for m in query["metrics"] if m in SESSION or (m == "visits" and not by_event)]
     asked_of_rows = [m for m in query["metrics"] if m not in asked_of_visits]
@@ -165,7 +186,16 @@ def answer(
     found = {}
     for key in keys:
         counted = {"rows": of_rows.get(key, []), "visits": of_visits.get(key, [])}
-        found[key] = [metric(name, counted, whole, without_goal, by_event) for name in query["metrics"]]
+        group = groups.get(tuple(key[number] for number in kept), set())
+        currency = currency_of(query, key, goals)
+        found[key] = [
+            metric(name, counted, whole, group if name == "group_conversion_rate" else without_goal, by_event)
+            if "revenue" not in name
+            else revenue(name, counted["rows"])
+            if currency
+            else None
+            for name in query["metrics"]
+        ]
     return found
 
 
@@ -183,7 +213,7 @@ def matching(visit: Visit, filters: list[Any], dimensions: list[str], goals: lis
         return [each[0], "visit:entry_page", *each[2:]] if each[1] == "event:page" else each
 
     wanted = [rewritten(each) for each in filters] if entry else filters
-    of_first = {field: visit.rows[0][field] for field in ("country", "browser", "device")}
+    of_first = {field: visit.rows[0][field] for field in OF_BROWSER}
     return any(all(passes(each, {**row, **of_first}, visit, goals) for each in wanted) for row in visit.rows)
 
 
@@ -196,6 +226,34 @@ def answer_without_goal(visits: list[Visit], filters: list[Any], goals: list[dic
         if all(passes(each, row, visit, goals) for each in kept)
     }
     return found - {0}
+
+
+def groups_without_goal(
+    visits: list[Visit], filters: list[Any], dimensions: list[str], zone: str, goals: list[dict[str, str]]
+) -> dict[tuple[str, ...], set[int]]:
+    kept = [each for each in filters if each[1] != "event:goal"]
+    found: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for visit in visits:
+        for row in visit.rows:
+            if row["visitor"] and all(passes(each, row, visit, goals) for each in kept):
+                for key in keys_of(dimensions, row, visit, zone, goals, by_visit=False):
+                    found[key].add(row["visitor"])
+    return found
+
+
+def currency_of(query: dict[str, Any], key: tuple[str, ...], goals: list[dict[str, str]]) -> str:
+    """That of the goal that a line is about, or of the only goal with one among those that are filtered by."""
+    currencies = {goal["name"]: goal.get("currency", "") for goal in goals}
+    if "event:goal" in query["dimensions"]:
+        return currencies[key[query["dimensions"].index("event:goal")]]
+    named = [name for each in query["filters"] if each[1] == "event:goal" for name in each[2]]
+    found = {currencies[name] for name in named} - {""}
+    return found.pop() if len(found) == 1 else ""
+
+
+def revenue(name: str, rows: list[tuple[Row, Visit]]) -> float:
+    paid = [float(row["revenue"]) for row, _ in rows if row["revenue"] is not None]
+    return sum(paid) if name == "total_revenue" else sum(paid) / len(paid) if paid else 0
 
 
 SESSION = {"views_per_visit", "bounce_rate", "visit_duration"}
@@ -222,7 +280,7 @@ def metric(name: str, counted: dict[str, Any], whole: set[int], without_goal: se
         return sum(spans) / len(spans) if spans else 0
     if name == "percentage":
         return 100 * len(visitors) / len(whole) if whole else 0
-    if name == "conversion_rate":
+    if name in ("conversion_rate", "group_conversion_rate"):
         return 100 * len(visitors) / len(without_goal) if without_goal else 0
     pages: dict[Any, list[Row]] = defaultdict(list)
     for row, visit in rows:

@@ -19,7 +19,7 @@ from analytics.store import Store
 from tests.reports import reference
 from tests.reports.conftest import insert
 
-GOALS = [{"name": "Signup", "event": "signup"}, {"name": "Read", "page": "/a*"}]
+GOALS = [{"name": "Signup", "event": "signup", "currency": "EUR"}, {"name": "Read", "page": "/a*"}]
 START = dt.datetime(2026, 11, 9, 20, 0, tzinfo=dt.UTC)
 PATHS = ["/", "/a", "/a-long", "/b"]
 
@@ -30,6 +30,11 @@ BROWSERS = st.fixed_dictionaries(
         "country": st.sampled_from(["", "AT", "DE"]),
         "browser": st.sampled_from(["Firefox", "Chrome"]),
         "device": st.sampled_from(["desktop", "mobile"]),
+        "region": st.sampled_from(["", "AT-9"]),
+        "city": st.sampled_from(["", "Vienna", "Graz"]),
+        "browser_version": st.sampled_from(["", "132"]),
+        "os": st.sampled_from(["Linux", "Android"]),
+        "os_version": st.sampled_from(["", "15"]),
     }
 )
 
@@ -52,21 +57,24 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "time": at.strftime("%Y-%m-%d %H:%M:%S.000"),
                 "kind": "count" if kind == "view" and visitor == 0 else kind,
                 "name": name,
-                "host": "site.example",
+                "host": draw(st.sampled_from(["site.example", "shop.example"])),
                 "path": draw(st.sampled_from(PATHS)),
                 "source": draw(st.sampled_from(["", "Google", "news.example"])),
                 "channel": draw(st.sampled_from(["", "Organic Search"])),
-                "utm_campaign": draw(st.sampled_from(["", "autumn"])),
+                "referrer_host": draw(st.sampled_from(["", "google.com"])),
+                **{f"utm_{name}": draw(st.sampled_from(["", "autumn"])) for name in UTM},
                 **browsers[visitor],
                 "visitor": visitor,
                 "scroll": draw(st.sampled_from([0, 0, 25, 100])),
                 "engagement_ms": draw(st.sampled_from([0, 0, 1500, 60000])),
+                "revenue": draw(st.sampled_from([None, "20.5", "3"])) if name == "signup" else None,
                 "props": draw(st.sampled_from([{}, {"plan": "pro"}, {"plan": "free"}])),
             }
         )
     return found
 
 
+UTM = ("medium", "source", "campaign", "content", "term")
 WORDS = {
     "event:page": ["/", "/a", "a"],
     "event:name": ["pageview", "sign"],
@@ -77,6 +85,11 @@ WORDS = {
     "visit:browser": ["Firefox", "fox"],
     "visit:entry_page": ["/", "/a"],
     "visit:exit_page": ["/b"],
+    "visit:exit_page_hostname": ["site.example", "shop"],
+    "visit:referrer": ["google.com", "Direct / None"],
+    "visit:os": ["Linux"],
+    "visit:city": ["Vienna", "(not set)"],
+    "visit:utm_term": ["autumn", "(not set)"],
 }
 
 
@@ -111,14 +124,28 @@ DIMENSIONS = [
     "event:props:plan",
     "visit:source",
     "visit:channel",
-    "visit:utm_campaign",
+    "event:hostname",
+    "visit:referrer",
+    *(f"visit:utm_{name}" for name in UTM),
     "visit:entry_page",
     "visit:exit_page",
+    "visit:entry_page_hostname",
+    "visit:exit_page_hostname",
     "visit:country",
+    "visit:region",
+    "visit:region_name",
+    "visit:city",
+    "visit:city_name",
     "visit:browser",
+    "visit:browser_version",
+    "visit:os",
+    "visit:os_version",
     "visit:device",
+    "visit:screen",
+    "time:minute",
     "time:hour",
     "time:day",
+    "time:week",
     "time:month",
 ]
 ROUNDED = {"bounce_rate": 0.51, "visit_duration": 0.51, "scroll_depth": 0.51, "time_on_page": 0.51}
@@ -137,9 +164,14 @@ def queries(draw: st.DrawFn) -> dict[str, Any]:
         metrics += ["scroll_depth", "time_on_page"]
     if dimensions:
         metrics.append("percentage")
-    if draw(st.integers(0, 3)) == 0 and not filters:
-        filters = [["is", "event:goal", [draw(st.sampled_from(["Signup", "Read"]))]]]
-        metrics.append("conversion_rate")
+    if draw(st.integers(0, 2)) == 0 and not filters:
+        about_goals = ["conversion_rate", "group_conversion_rate", "total_revenue", "average_revenue"]
+        if len(dimensions) < 2 and draw(st.booleans()):
+            dimensions = [*dimensions, "event:goal"]
+            metrics = ["visitors", "events", *about_goals]
+        else:
+            filters = [["is", "event:goal", [draw(st.sampled_from(["Signup", "Read"]))]]]
+            metrics += about_goals
     chosen = draw(st.lists(st.sampled_from(metrics), min_size=1, max_size=4, unique=True))
     if "conversion_rate" in chosen:  # one whole at a time
         chosen = [each for each in chosen if each != "percentage"]
@@ -179,6 +211,7 @@ def agree(ask: Callable[..., dict[Any, Any]], rows: list[dict[str, Any]], query:
             assert not any(values), key
             continue
         for metric, want, got in zip(query["metrics"], values, found[key], strict=True):
+            got = got["value"] if isinstance(got, dict) else got
             if want is None or got is None:
                 assert want is got, (key, metric)
             else:
