@@ -34,6 +34,7 @@ NAMES = ("overview", "trend", "pages", "sources", "countries", "devices", "brows
 @click.option("--lane", type=click.Choice(["internal", "released"]), default="internal", show_default=True)
 @click.option("--timezone", "zone", default="UTC", show_default=True, help="The clock that days are read on.")
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to this file.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @click.option("--mail", "addresses", multiple=True, metavar="ADDRESS", help="Send it (repeatable).")
 @click.option("--smtp", envvar="ANALYTICS_SMTP", metavar="URL", help="smtp://user:password@host:port, for --mail.")
 @click.option(
@@ -54,6 +55,7 @@ def report(
     lane: str,
     zone: str,
     page: Path | None,
+    output: Path | None,
     addresses: tuple[str, ...],
     smtp: str | None,
     every: str | None,
@@ -74,6 +76,8 @@ def report(
         date_range = [day.isoformat() for day in period_due("week", dt.datetime.now(dt.UTC).date())]
         sections = tuple(name for name in sections if name != "weekly")
     plain = compose.RELEASED if lane == "released" else compose.SECTIONS
+    if format_ == "parquet" and output is None and not (page or addresses) and on_terminal():
+        raise UserError("Parquet is no text: name a file, --output report.parquet")
     own: compose.Wanted = {"table": ("Table", dimensions, metrics or ("visitors",))}
     wanted = own if metrics or dimensions else {name: plain[name] for name in sections or plain}
     if every and not addresses:
@@ -97,7 +101,7 @@ def report(
     for address in addresses:
         _send(made, address, sender, str(smtp), data_dir)
     if page is None and not addresses:
-        _print(made, format_)
+        _print(made, format_, output)
 
 
 @contextlib.contextmanager
@@ -125,29 +129,37 @@ def _bar(asker: Asker, sections: int) -> Iterator[Ask]:
         yield ask
 
 
-def _print(made: Report, format_: str) -> None:
+def on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _print(made: Report, format_: str, output: Path | None) -> None:
     from analytics.reports import terminal
 
+    given = (made.site, made.period, made.sections, made.notes)
     if format_ == "parquet":
         from analytics.reports.exports import parquet
 
-        if sys.stdout.isatty():
-            raise UserError("Parquet is no text: send it to a file (> report.parquet)")
-        click.echo(parquet(*terminal.flat(made.sections)), nl=False)
-        return
-    if format_ == "svg":
+        content: str | bytes = parquet(*terminal.flat(made.sections))
+    elif format_ == "svg":
         from analytics.reports.dashboard.charts import sections_svg
 
-        click.echo(sections_svg(made.site, made.period, made.sections))
+        content = sections_svg(made.site, made.period, made.sections) + "\n"
+    else:
+        content = {
+            "table": lambda: terminal.as_table(*given),
+            "json": lambda: terminal.as_json(*given) + "\n",
+            "csv": lambda: terminal.as_csv(made.sections),
+            "markdown": lambda: terminal.as_markdown(*given),
+        }[format_]()
+    if output is None:
+        click.echo(content, nl=False)
         return
-    given = (made.site, made.period, made.sections, made.notes)
-    text = {
-        "table": lambda: terminal.as_table(*given),
-        "json": lambda: terminal.as_json(*given) + "\n",
-        "csv": lambda: terminal.as_csv(made.sections),
-        "markdown": lambda: terminal.as_markdown(*given),
-    }[format_]()
-    click.echo(text, nl=False)
+    try:
+        output.write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise UserError(f"{output}: {error.strerror}") from None
+    click.echo(f"{output}: written", err=True)
 
 
 def _write_page(made: Report, path: Path) -> None:

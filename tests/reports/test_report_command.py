@@ -8,16 +8,17 @@ import email.policy
 import io
 import json
 import re
-import socketserver
-import threading
+import socket
 from collections.abc import Iterator
 from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, Envelope
 from click.testing import CliRunner, Result
 
 from analytics.cli.report import report
@@ -30,6 +31,9 @@ from analytics.reports.reporting import Reporting
 from analytics.reports.terminal import sparkline
 from analytics.store import Store
 from tests.reports.conftest import NOW, insert, row
+
+# On the loopback of a test, a password needs no TLS.
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH")
 
 
 @pytest.fixture
@@ -85,44 +89,52 @@ def test_a_sparkline_has_a_gap_where_nothing_may_be_shown() -> None:
     assert sparkline([0, None, 8, 4]) == "▁ █▄"
 
 
-class Mailbox(socketserver.ThreadingTCPServer):
-    """A mail server on a free port that keeps what it is sent."""
-
-    allow_reuse_address = True
-    daemon_threads = True
+class Mailbox:
+    """A mail server on a free port that wants to know who sends, and keeps what it is sent."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Conversation)
-        self.letters: list[bytes] = []
+        self.letters: list[Envelope] = []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.server = Controller(
+            self, hostname="127.0.0.1", port=port, authenticator=self.known, auth_required=True, auth_require_tls=False
+        )
+        self.url = f"smtp://stats:se%40cret@127.0.0.1:{port}"
 
+    def known(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=(data.login, data.password) == (b"stats", b"se@cret"))
 
-class Conversation(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        self.wfile.write(b"220 here\r\n")
-        while line := self.rfile.readline():
-            word = line[:4].upper()
-            if word == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                lines = iter(self.rfile.readline, b".\r\n")
-                cast(Mailbox, self.server).letters.append(b"".join(lines))
-            elif word == b"QUIT":
-                self.wfile.write(b"221 bye\r\n")
-                return
-            self.wfile.write(b"250 fine\r\n")
+    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802: the server's name
+        self.letters.append(envelope)
+        return "250 kept"
+
+    def letter(self) -> EmailMessage:
+        content = self.letters[0].content
+        assert isinstance(content, bytes)
+        return cast(EmailMessage, BytesParser(policy=email.policy.default).parsebytes(content))
 
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    with Mailbox() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    box = Mailbox()
+    box.server.start()
+    yield box
+    box.server.stop()
+
+
+def test_a_wrong_password_of_the_mail_server_is_one_clear_line(data_dir: Path, mailbox: Mailbox) -> None:
+    Access(data_dir).create("Ada", "analyst", ("site.example",), email="ada@site.example")
+    wrong = mailbox.url.replace("se%40cret", "guess")
+    asked = ["overview", "--mail", "ada@site.example", "--smtp", wrong, "--data-dir", str(data_dir)]
+    refused = CliRunner().invoke(report, asked)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("error: could not send to ada@site.example: ")
+    assert mailbox.letters == []
 
 
 def test_the_internal_lane_is_mailed_to_staff_only(data_dir: Path, mailbox: Mailbox) -> None:
-    smtp = f"smtp://127.0.0.1:{mailbox.server_address[1]}"
+    smtp = mailbox.url
     refused = CliRunner().invoke(
         report, ["overview", "pages", "--mail", "ada@site.example", "--smtp", smtp, "--data-dir", str(data_dir)]
     )
@@ -130,7 +142,8 @@ def test_the_internal_lane_is_mailed_to_staff_only(data_dir: Path, mailbox: Mail
     assert mailbox.letters == []
     Access(data_dir).create("Ada", "analyst", ("site.example",), email="ada@site.example")
     run(data_dir, "overview", "pages", "--mail", "ada@site.example", "--smtp", smtp)
-    letter = cast(EmailMessage, BytesParser(policy=email.policy.default).parsebytes(mailbox.letters[0]))
+    assert mailbox.letters[0].rcpt_tos == ["ada@site.example"]
+    letter = mailbox.letter()
     assert letter["Subject"] == "site.example: 2026-11-10 to " + letter["Subject"].rpartition(" ")[2]
     plain, page = letter.get_body(("plain",)), letter.get_body(("html",))
     assert plain is not None
@@ -140,7 +153,7 @@ def test_the_internal_lane_is_mailed_to_staff_only(data_dir: Path, mailbox: Mail
 
 
 def test_a_scheduled_letter_goes_out_once_a_period(data_dir: Path, mailbox: Mailbox, store: Store) -> None:
-    smtp = f"smtp://127.0.0.1:{mailbox.server_address[1]}"
+    smtp = mailbox.url
     Access(data_dir).create("Ada", "analyst", email="ada@site.example")
     run(data_dir, "weekly", "--mail", "ada@site.example", "--every", "week")
     stranger = ["--mail", "x@other.example", "--every", "week", "--data-dir", str(data_dir)]
@@ -149,7 +162,7 @@ def test_a_scheduled_letter_goes_out_once_a_period(data_dir: Path, mailbox: Mail
     assert send_due(held, smtp, "stats@site.example") == ["ada@site.example"]
     assert send_due(held, smtp, "stats@site.example") == []
     assert len(mailbox.letters) == 1
-    assert b"2026-11-09 to 2026-11-15" in mailbox.letters[0]
+    assert "2026-11-09 to 2026-11-15" in mailbox.letter()["Subject"]
     run(data_dir, "--mail", "ada@site.example", "--every", "never")
     assert held.saved.all("letter", "site.example") == []
 
@@ -161,6 +174,23 @@ def test_periods_are_due_two_days_after_their_end() -> None:
     assert period_due("month", dt.date(2026, 12, 2))[0] == dt.date(2026, 10, 1)
     assert period_due("month", dt.date(2026, 12, 3)) == (dt.date(2026, 11, 1), dt.date(2026, 11, 30))
     assert period_due("day", dt.date(2026, 11, 17))[0] == dt.date(2026, 11, 14)
+
+
+def test_parquet_goes_to_a_file_and_never_onto_a_terminal(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.cli.report.on_terminal", lambda: True)
+    asked = ["pages", "--format", "parquet", "--data-dir", str(data_dir)]
+    refused = CliRunner().invoke(report, asked)
+    assert refused.exit_code == 2
+    assert "--output report.parquet" in refused.stderr
+    assert refused.stdout == ""
+    file = tmp_path / "report.parquet"
+    written = CliRunner().invoke(report, [*asked, "--output", str(file)])
+    assert (written.exit_code, written.stdout) == (0, "")
+    assert pq.read_table(file).num_rows == 4
+    run(data_dir, "pages", "--format", "csv", "--output", str(tmp_path / "report.csv"))
+    assert "visitors" in (tmp_path / "report.csv").read_text()
 
 
 def test_a_page_is_written_whole(data_dir: Path, tmp_path: Path) -> None:
