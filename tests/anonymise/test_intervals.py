@@ -14,7 +14,7 @@ from analytics.anonymise.raw import RawPeriod
 from analytics.anonymise.release import drawn, manifest_of, plan_of
 from analytics.reports.released import ReleasedReader
 from bench._traffic import fill
-from tests.anonymise.audit_tools import DAY, NOW, SITE, policy
+from tests.anonymise.audit_tools import DAY, NOW, SITE, hit, policy, put
 
 WHOLE_DAY = "[anonymity.shares]\nday = 1.0\nweek = 0.0\nmonth = 0.0\n"
 TRUE = """
@@ -51,8 +51,8 @@ def test_95_of_100_intervals_cover_the_true_count_of_every_page(
         for (cube, metric), counts in true.items():
             for cell in reader.cells(SITE, str(DAY), cube, metric):
                 if cell.key in counts:
-                    hit = cell.low <= counts[cell.key] <= cell.high
-                    covered.setdefault((cube, metric, cell.key), []).append(hit)
+                    inside = cell.low <= counts[cell.key] <= cell.high
+                    covered.setdefault((cube, metric, cell.key), []).append(inside)
     for (cube, metric), counts in true.items():
         found = [covered[cube, metric, key] for key in counts if len(covered.get((cube, metric, key), ())) > draws / 2]
         assert found, (cube, metric)
@@ -70,3 +70,34 @@ def read(cells: list[sealed.Cell], plan: Any, folder: Path) -> ReleasedReader:
     (folder / SITE / f"{DAY.file_stem}.parquet").write_bytes(parquet)
     (folder / SITE / f"{DAY.file_stem}.json").write_bytes(msgspec.json.encode({"manifest": manifest}))
     return ReleasedReader(folder)
+
+
+def test_what_clipping_took_from_visits_and_bounces_is_given_back(store: Any, tmp_path: Path) -> None:
+    """One visitor in ten comes five times; two visits of a day count."""
+    rows = [hit(n, 36_000, path=f"/{n % 2}", source="Google", channel="Referral") for n in range(1, 3601)]
+    often = range(10_001, 10_401)
+    rows += [
+        hit(n, 3600 * visit, path=f"/{n % 2}", source="Google", channel="Referral") for n in often for visit in range(5)
+    ]
+    put(store, rows)
+    text = policy('[anonymity]\ncubes = ["total", "source", "entry-page", "channel"]\n' + WHOLE_DAY)
+    plan = plan_of(text, SITE, DAY)
+    sums = RawPeriod(store, plan).sums()
+    true = 3600 + 5 * 400
+    asked = [("total", "visits", true), ("total", "bounces", true), ("source", "visits", true),
+             ("source", "bounces", true), ("entry-page", "visits", true // 2), ("channel", "visits", true)]  # fmt: skip
+    off: dict[tuple[str, str, bool], list[float]] = {}
+    covered: dict[tuple[str, str], int] = {}
+    for number in range(40):
+        reader = read(drawn(plan, sums), plan, tmp_path / str(number))
+        for cube, metric, count in asked:
+            for as_drawn in (True, False):
+                cell = reader.cells(SITE, str(DAY), cube, metric, as_drawn=as_drawn)[0]
+                off.setdefault((cube, metric, as_drawn), []).append(cell.estimate / count - 1)
+            covered[cube, metric] = covered.get((cube, metric), 0) + (cell.low <= count <= cell.high)
+    mean = {key: math.fsum(values) / len(values) for key, values in off.items()}
+    for cube, metric, _ in asked:
+        assert mean[cube, metric, True] < -0.15, (cube, metric)
+        least = -0.05 if cube in ("total", "channel") else 0.6 * mean[cube, metric, True]
+        assert least < mean[cube, metric, False] < 0.05, (cube, metric, mean)
+        assert covered[cube, metric] >= 32, (cube, metric, covered)
