@@ -17,6 +17,7 @@ from tests.anonymise.audit_tools import SITE, policy
 DAY, WEEK, MONTH = (Period.parse(text) for text in ("day:2026-11-20", "week:2026-W47", "month:2026-11"))
 HALF = {"day": 0.5, "week": 0.25, "month": 0.25}
 LOSSES = {"pageviews": ((2.0, 8.0), (3.0, 9.0), (4.0, 10.0)), "visits": ((1.0, 5.0), (1.0, 5.0), (1.0, 5.0))}
+RETENTION = {"pageviews": 0.15, "visits": 0.05}
 
 
 CUBE = Cube(
@@ -134,9 +135,9 @@ def test_hours_are_those_of_the_period() -> None:
 def test_what_clipping_took_is_bounded_in_parts(columns: tuple[str, ...], parts: int) -> None:
     metrics = {"visits": 0.5, "pageviews": 0.5}
     clip = {"visits": (2.0, 2.0, 2.0), "pageviews": (3.0, 3.0, 3.0)}
-    made = planned(cube(columns=columns, metrics=metrics, clip=clip, retention=0.2, losses=LOSSES))
+    made = planned(cube(columns=columns, metrics=metrics, clip=clip, retention=RETENTION, losses=LOSSES))
     mu = made.promise.mu * math.sqrt(0.5 * 0.4)
-    shares = {"kept": 0.1, "lost": 0.4, "beyond": 0.5} if columns else {"lost": 0.45, "beyond": 0.55}
+    shares = {"kept": 0.1, "lost": 0.3, "beyond": 0.6} if columns else {"lost": 0.6, "beyond": 0.4}
     found = {m.metric: m for m in made.measurements if m.kind == "retention"}
     assert len(found) == 2 * parts
     for metric, near, far, clip_ in (("pageviews", 2.0, 8.0, 3.0), ("visits", 1.0, 5.0, 2.0)):
@@ -144,11 +145,11 @@ def test_what_clipping_took_is_bounded_in_parts(columns: tuple[str, ...], parts:
         for part, share in shares.items():
             m = found[f"{metric}-{part}"]
             assert (m.keys, m.linf, m.bound_squared) == (("",), caps[part], caps[part] ** 2)
-            assert m.rho == pytest.approx(mu * mu / 2 * 0.2 * share * near / 3.0)
+            assert m.rho == pytest.approx(mu * mu / 2 * RETENTION[metric] * share)
             assert (m.tau, m.delta) == (None, 0.0)
     assert made.rho == pytest.approx(mu * mu / 2), "the retention's part is the metrics' loss"
 
 
 def test_losses_without_a_budget_for_them_are_not_measured() -> None:
-    made = planned(cube(losses=LOSSES, retention=0.0))
+    made = planned(cube(losses=LOSSES, retention={}))
     assert {m.kind for m in made.measurements} == {"known"}
