@@ -93,16 +93,30 @@ def take_all(camera: Camera, chain: Chain, arabic: str) -> None:
     page.locator(".consent-placeholder").first.scroll_into_view_if_needed()
     camera.take(page, "placeholder")
     camera.page(site + "/_consent/cookies", "cookies", whole=True)
-    for way in ("desktop", "dark"):
+    take_dashboard(camera, chain, ways)
+
+
+def take_dashboard(camera: Camera, chain: Chain, ways: dict[str, dict[str, Any]]) -> None:
+    """The dashboard over all that there is, in three ways, and its other pages."""
+    pictures = (
+        ("dashboard", "desktop", "/?period=all", False),
+        ("dashboard-phone", "phone", "/?period=all", False),
+        ("dashboard-dark", "dark", "/?period=all", False),
+        ("dashboard-panels", "desktop", "/?period=all", True),
+        ("dashboard-released", "desktop", "/?lane=released", False),
+        ("dashboard-ways", "desktop", "/ways?period=all", False),
+        ("dashboard-gate", "desktop", "/gate", True),
+    )
+    for name, way, path, whole in pictures:
         page = camera.visitor(**ways[way])
-        page.goto(chain.dashboard, wait_until="networkidle")
-        field = page.locator('input[name="token"]')
-        if field.count():
-            field.fill(chain.token)
-            field.press("Enter")
-            page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(1500)
-        camera.take(page, "dashboard" if way == "desktop" else f"dashboard-{way}")
+        page.goto(f"{chain.dashboard}/login", wait_until="networkidle")
+        page.locator('input[name="token"]').fill(chain.token)
+        page.locator("main button").click()
+        page.wait_for_load_state("networkidle")
+        page.goto(chain.dashboard + path, wait_until="networkidle")
+        page.wait_for_function("document.querySelectorAll('progress[data-question]').length === 0")
+        page.wait_for_timeout(1000)
+        camera.take(page, name, whole=whole)
 
 
 def main() -> int:
