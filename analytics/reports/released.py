@@ -91,7 +91,7 @@ class ReleasedReader:
         """The drawn cells with clipping undone, where the release measured what it took."""
         drawn = self._drawn(release, cube, metric)
         bounds = self._bounds(release, cube)
-        if f"{metric}-lost" not in bounds:
+        if f"{metric}-lost" not in bounds or not self._drawn(release, cube, f"{metric}-lost"):
             return self._between(release, cube, metric, drawn)
         if cube == "total":  # one cell says itself what was kept
             return {key: reconcile.added([c, self._taken(release, cube, metric, c)]) for key, c in drawn.items()}

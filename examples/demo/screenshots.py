@@ -114,8 +114,7 @@ def take_dashboard(camera: Camera, chain: Chain, ways: dict[str, dict[str, Any]]
         page.locator("main button").click()
         page.wait_for_load_state("networkidle")
         page.goto(chain.dashboard + path, wait_until="networkidle")
-        page.wait_for_function("document.querySelectorAll('progress[data-question]').length === 0")
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(1500)
         camera.take(page, name, whole=whole)
 
 
