@@ -92,7 +92,7 @@ def test_a_log_that_was_cut_off_goes_on_when_it_is_whole(tmp_path: Path, store: 
     assert found.rejected == {}
     path.write_bytes(packed)
     again = import_log(store, tmp_path / "var", path, **given)  # type: ignore[arg-type]  # as given
-    assert (again.lines + found.lines, again.damage) == (len(LINES), None)
+    assert (again.lines + found.lines, again.rejected, again.damage) == (len(LINES), {}, None)
     assert store.query("SELECT count(), uniqExact(path) FROM events") == [(3000, 3000)]
 
 
