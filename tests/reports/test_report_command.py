@@ -103,7 +103,7 @@ class Mailbox:
         self.url = f"smtp://stats:se%40cret@127.0.0.1:{port}"
 
     def known(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"stats", b"se@cret"))
+        return AuthResult(success=(data.login, data.password) == (b"stats", b"se@cret"), handled=False)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802: the server's name
         self.letters.append(envelope)
