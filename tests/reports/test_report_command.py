@@ -105,7 +105,7 @@ class Mailbox:
     def known(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         return AuthResult(success=(data.login, data.password) == (b"stats", b"se@cret"), handled=False)
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802: the server's name
+    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         self.letters.append(envelope)
         return "250 kept"
 
