@@ -18,7 +18,8 @@ from analytics.reports import places, words
 from analytics.reports.daterange import Range, bucket_of, resolve
 from analytics.reports.errors import QueryError
 from analytics.reports.query import Is, Query, to_object
-from analytics.reports.released import Z95, ReleasedReader, is_noise
+from analytics.reports.reconcile import Z95
+from analytics.reports.released import ReleasedReader, is_noise
 
 CUBES = {
     "event:page": "path",

@@ -24,15 +24,18 @@ class Noisy(msgspec.Struct, frozen=True):
 
 Table = Mapping[str, Noisy]
 
+Z95 = 1.959963984540054
 # Below this many standard deviations of what was counted, a ratio is noise, and what is typical takes its place.
 ENOUGH = 3.0
 # What is expected of a site before anything is read, as parts of what was kept: clipping takes a tenth of page views by
-# key, less of the rest, and 15 % of that again beyond its first bound. Half of all sites have less; how much more
-# the other half has is left open, so that a number that says so clearly is believed.
+# key, less of the rest, and 15 % of that again beyond its first bound. Half of all sites have less, and one in 40 more
+# than 13 times that: wide enough that a number that says so clearly is believed.
 TYPICAL = {"visitors": 0.05, "pageviews": 0.1}
 TYPICAL_OF_A_TOTAL, TYPICAL_BEYOND = 0.02, 0.15
 # What clipping kept, where a release can't tell: anything between two thirds and all.
 TYPICAL_RETENTION = Noisy(0.95, 0.15**2)
+_TAIL = 3
+_SCALE = 1 / (2 ** (1 / (_TAIL - 1)) - 1)  # of which (1 + x / (_SCALE * typical))^-_TAIL has its median at `typical`
 _GRID = 256
 _REACH = 8.0  # standard deviations
 # Clipping does not take the same from every page: from one that many visitors read it takes fewer visitors (also those
@@ -61,22 +64,22 @@ def taken(lost: Noisy, beyond: Noisy, *, typical: float, times: float) -> Noisy:
 def _likely(measured: Noisy, typical: float, most: float) -> Noisy:
     """What a noisy number says about one between 0 and `most` of which half of all sites have less than `typical`.
 
-    The value is the mean of (1 + x / typical)^-2 times the noise's likelihood: where the noise is large it says what
-    is typical, where it is small the number as measured, and between there is no step, at which a draw would be
-    believed by mistake. The variance leaves out what is typical: about that value, over all that is possible, so that
-    the interval holds for sites of any kind.
+    Mean and variance of (1 + x / scale)^-3 times the noise's likelihood: where the noise is large that says what is
+    typical of sites, where it is small the number as measured, and between there is no step, at which a draw would be
+    believed by mistake. What is typical is a part of the interval: over all that the noise of a small site allows it
+    would reach from nothing to many times the number, and say less than anybody knows.
     """
-    typical, sigma = max(typical, 1.0), measured.sigma
+    sigma = measured.sigma
+    scale = max(typical, 1.0) * _SCALE
     high = min(most, max(measured.value, 0.0) + _REACH * sigma)
     low = min(max(measured.value - _REACH * sigma, 0.0), high)
     points = [low + (high - low) * (number + 0.5) / _GRID for number in range(_GRID)]
-    exponents = [-(((x - measured.value) / sigma) ** 2) / 2 for x in points]
-    peak = max(exponents)
-    possible = [math.exp(exponent - peak) for exponent in exponents]
-    weights = [p / (1 + x / typical) ** 2 for p, x in zip(possible, points, strict=True)]
-    value = _dot(weights, points) / math.fsum(weights)
-    variance = _dot(possible, [(x - value) ** 2 for x in points]) / math.fsum(possible)
-    return Noisy(value, variance)
+    logs = [-(((x - measured.value) / sigma) ** 2) / 2 - _TAIL * math.log1p(x / scale) for x in points]
+    peak = max(logs)
+    weights = [math.exp(exponent - peak) for exponent in logs]
+    whole = math.fsum(weights)
+    value = _dot(weights, points) / whole
+    return Noisy(value, _dot(weights, [(x - value) ** 2 for x in points]) / whole)
 
 
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
@@ -135,10 +138,11 @@ def _repeats(views: Noisy, visitors: Noisy | None) -> float:
 
 
 def halfway(cell: Noisy, kept: Noisy) -> Noisy:
-    """A cell of which clipping kept between the ratio `kept` and all: in the middle, as wide as a uniform between."""
+    """A cell of which clipping kept between the ratio `kept` and all: in the middle, and wide enough for both ends."""
     middle = (1 + kept.value) / 2
     value = cell.value / middle
-    between = value**2 * ((1 - kept.value) ** 2 / 12 + kept.variance / 4) / middle**2
+    half = (1 - kept.value) / 2 + kept.sigma
+    between = (value * half / middle / Z95) ** 2
     return Noisy(value, cell.variance / middle**2 + between)
 
 

@@ -13,9 +13,8 @@ from analytics.anonymise import sealed
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import Cell, SealedRelease
 from analytics.reports import reconcile
-from analytics.reports.reconcile import Noisy
+from analytics.reports.reconcile import Z95, Noisy
 
-Z95 = 1.959963984540054
 # Exactly additive over days. A visit over midnight is two visits of two days and one of the week; a visitor likewise.
 ADDITIVE = frozenset({"pageviews", "events"})
 # Each visit has exactly one of these, each page view an hour: the cells of such a cube make up the total.
@@ -102,6 +101,9 @@ class ReleasedReader:
     def _ratio(self, release: SealedRelease, cube: str, metric: str) -> Noisy:
         """The part that clipping kept of all that a cube counts."""
         kept = self._drawn(release, cube, f"{metric}-kept")[""]
+        if (cube, metric) in self._known(release):
+            # Every key is there: their sum is what was kept, and on a small site far less noisy than its own number.
+            kept = reconcile.weighted([kept, reconcile.added(list(self._drawn(release, cube, metric).values()))])
         took = self._taken(release, cube, metric, kept)
         if metric == "pageviews" and "pageviews-lost" in self._bounds(release, "total"):
             # Each page view is in one cell: how many there were in all is known much better than what the cube kept.
@@ -133,6 +135,11 @@ class ReleasedReader:
             typical=typical * kept.value,
             times=bounds[beyond] / bounds[lost],
         )
+
+    @staticmethod
+    def _known(release: SealedRelease) -> set[tuple[str, str]]:
+        """(cube, metric) of those that were released for all keys that there can be."""
+        return {(m["cube"], m["metric"]) for m in release.manifest["measurements"] if m["keys"] == "known"}
 
     @staticmethod
     def _bounds(release: SealedRelease, cube: str) -> dict[str, float]:

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from analytics.anonymise.paths import known_paths
 from analytics.cli import analytics as command_line
-from analytics.reports.released import Z95, bound_among
+from analytics.reports.reconcile import Z95
+from analytics.reports.released import bound_among
 from analytics.store import open_store
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PrivacyPolicy

@@ -17,7 +17,7 @@ from analytics.anonymise.release import seal
 from analytics.anonymise.sealed import Cell
 from analytics.reports import lanes, reconcile
 from analytics.reports.query import parse_object
-from analytics.reports.reconcile import Noisy
+from analytics.reports.reconcile import Z95, Noisy
 from analytics.reports.released import ReleasedReader, shown_cell
 from bench._traffic import fill
 from tests.anonymise.audit_tools import DAY, NOW, SITE, policy
@@ -71,7 +71,7 @@ def clipped(kept: float, lost: float, beyond: float, sigma: float = 50.0) -> Mea
     """A cube of one page, and what clipping did to it."""
     parts = {"kept": kept, "lost": lost, "beyond": beyond}
     return {
-        ("path", "pageviews"): ("known", 10.0, {"/": 0.8 * kept}),
+        ("path", "pageviews"): ("threshold", 10.0, {"/": 0.8 * kept}),
         **{("path", f"pageviews-{part}"): ("retention", sigma, {"": value}) for part, value in parts.items()},
     }
 
@@ -102,8 +102,33 @@ def test_a_number_about_what_clipping_took_is_believed_as_far_as_its_noise_allow
     assert values == sorted(values)
     assert 0 < values[0] < values[1] < 1000, "little is typical"
     assert 1000 < values[3] < 3000, "twice its noise: not all of it"
-    assert 5000 < values[4] < 8000
+    assert 4500 < values[4] < 8000
     assert values[5] < 5 * 4 * 4100, "who loses beyond the first bound lost all that there is before it"
+
+
+def test_where_every_key_was_released_their_sum_says_what_was_kept(tmp_path: Path) -> None:
+    """The number of its own is ten times as noisy here, and says twice as much."""
+    measured = clipped(16_000.0, 2000.0, 0.0)
+    measured["path", "pageviews-kept"] = ("retention", 1000.0, {"": 16_000.0})
+    measured["path", "pageviews"] = ("known", 50.0, {"/": 4000.0, "/a": 3000.0, "/b": 1000.0})
+    publish(tmp_path, str(DAY), measured)
+    (first, *_) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
+    assert first.estimate == pytest.approx(4000 * 10_000 / 8000, rel=0.02)
+    measured["path", "pageviews"] = ("threshold", 50.0, {"/": 4000.0, "/a": 3000.0, "/b": 1000.0})
+    publish(tmp_path, str(DAY), measured)
+    (first, *_) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "path", "pageviews")
+    assert first.estimate == pytest.approx(4000 * 18_000 / 16_000, rel=0.02), "keys may be missing from the sum"
+
+
+def test_a_small_site_learns_what_is_typical_and_not_that_anything_is_possible(tmp_path: Path) -> None:
+    """A visit or two a day of 3,400 visitors: the noise of what lies beyond the bounds is half of all visits."""
+    total: Measured = {("total", "visits"): ("known", 84.0, {"": 3700.0})}
+    total["total", "visits-lost"] = ("retention", 418.0, {"": 100.0})
+    total["total", "visits-beyond"] = ("retention", 1537.0, {"": 900.0})
+    publish(tmp_path, str(DAY), total)
+    (cell,) = ReleasedReader(tmp_path).cells(SITE, str(DAY), "total", "visits")
+    assert 3700 < cell.estimate < 4000
+    assert 165 < Z95 * cell.sigma < 400, "what clipping may have taken is part of the interval, as far as it is likely"
 
 
 def test_a_ratio_that_is_noise_is_not_used(tmp_path: Path) -> None:

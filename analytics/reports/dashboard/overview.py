@@ -16,7 +16,8 @@ from analytics.reports.dashboard.patience import StillCounting
 from analytics.reports.dashboard.views import TABS, TREND_METRICS, View
 from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout
 from analytics.reports.goals import Goal
-from analytics.reports.released import Z95, bound_among
+from analytics.reports.reconcile import Z95
+from analytics.reports.released import bound_among
 from analytics.reports.running import Progress
 from analytics.reports.saved import Annotation
 from analytics.reports.terminal import TITLES, dimension_title, shown
