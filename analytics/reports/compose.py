@@ -73,5 +73,6 @@ def _notes(meta: dict[str, Any], found: list[Section], lane: str) -> list[str]:
     if hidden:
         notes.append(f"{hidden} rows that rest on fewer than {meta['minimum_cell']} visitors are not shown.")
     if share := meta.get("share_without_key"):
-        notes.append(f"{share:.0%} of the rows carry no visitor key: they count as page views, never as visitors.")
+        part = f"{share:.0%}" if share >= 0.005 else "Less than 1%"
+        notes.append(f"{part} of what is counted carries no visitor key: it counts as page views, never as visitors.")
     return notes

@@ -150,17 +150,20 @@ class Reporting:
         return paths.cohorts(self.pool, site, range_, setting)
 
     def share_without_key(self, site: str, range_: Range) -> float | None:
-        """How much of the range's rows carry no visitor key, from 0 to 1; None without rows."""
+        """How much of the range's page views and events carry no visitor key, from 0 to 1; None without any.
+
+        What a log says of pictures and style sheets is left out: nobody would give those a key.
+        """
         key = (site, range_)
         with self._lock:
             at, share = self._shares.get(key, (0.0, None))
         if time.monotonic() - at < SHARE_SECONDS and at:
             return share
-        sql = f"SELECT count(), countIf(visitor = 0) FROM events WHERE {sql_text('scope')}"
+        sql = f"SELECT count(), countIf(visitor = 0) FROM events WHERE name != 'request' AND {sql_text('scope')}"
         if (cover := self.cover(site, range_)) is not None:
             sql = (
-                "SELECT sum(held), sum(unkeyed) FROM cells WHERE kind = 'rows' AND cube = 'total' "
-                f"AND build IN ({', '.join(map(str, cover.whole)) or 0})"
+                "SELECT sum(held), sum(unkeyed) FROM cells WHERE kind = 'rows' AND cube = 'event:name' "
+                f"AND key != 'request' AND build IN ({', '.join(map(str, cover.whole)) or 0})"
             )
         parameters = {name: parameter(value) for name, value in scope_parameters(site, range_).items()}
         held, unkeyed = self.pool.query(sql, parameters)[0]

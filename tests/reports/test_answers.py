@@ -50,6 +50,14 @@ def test_rows_without_a_key_are_page_views_and_never_visitors(reporting: Over) -
     assert answer["meta"]["share_without_key"] == 0.75
 
 
+def test_what_a_log_says_of_pictures_is_nobody_without_a_key(reporting: Over) -> None:
+    picture = {"kind": "count", "name": "request", "path": "/a.png"}
+    held = reporting([row(1, "2026-11-10 10:00:00"), *[row(0, "2026-11-10 10:00:00", **picture) for _ in range(3)]])
+    answer = held.ask(parse_object({"site_id": "site.example", "metrics": ["pageviews"], "date_range": ALL}))
+    assert answer["results"][0]["metrics"] == [1]
+    assert answer["meta"]["share_without_key"] == 0.0
+
+
 def test_bots_and_restricted_and_objecting_visitors_are_left_out(reporting: Over, store: Store) -> None:
     held = reporting([row(1, "2026-11-10 10:00:00"), row(2, "2026-11-10 10:00:00"), row(3, "2026-11-10 10:00:00")])
     insert(store, [row(4, "2026-11-10 10:00:00", bot="search")])

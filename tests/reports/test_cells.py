@@ -39,7 +39,11 @@ def rows(draw: st.DrawFn) -> list[Row]:
     for minute in minutes:
         name = draw(st.sampled_from(["pageview", "pageview", "pageview", "signup", "engagement"]))
         visitor = draw(st.integers(0, 3))
-        kind = "count" if visitor == 0 and name == "pageview" else "view" if name == "pageview" else "event"
+        if visitor == 0 and name == "engagement":
+            name = "request"  # a picture in an imported log
+        kind = (
+            "count" if visitor == 0 and name in ("pageview", "request") else "view" if name == "pageview" else "event"
+        )
         at = (START + dt.timedelta(minutes=minute)).strftime("%Y-%m-%d %H:%M:%S.000")
         more = {
             "source": draw(st.sampled_from(["", "Google", "news.example"])),
