@@ -35,6 +35,7 @@ DAYS = 30
 SIZES = (1_000_000, 10_000_000, 50_000_000)
 PROCESS_MB = 400  # the interpreter, our code and the engine's library, before a row is read
 MOST_MB = MEMORY_LIMIT / 2**20 + PROCESS_MB
+AT_ONCE = 50_000  # visitors a statement: all of a large day at once are more than the engine's limit
 GROWTH = 1.2  # bytes a row, against the smallest size
 ASKED = (
     {"metrics": ["visitors", "visits", "pageviews", "bounce_rate", "visit_duration"]},
@@ -58,7 +59,12 @@ def filling(data_dir: Path, views: int) -> None:
         done = 0
         for back in range(DAYS, 0, -1):
             day = today - dt.timedelta(days=back)
-            done += fill(store, day=day, visitors=views // DAYS // 8, seed=back, cohort=back // 7)
+            visitors = views // DAYS // 8
+            views_of_day = 0
+            for part, at in enumerate(range(0, visitors, AT_ONCE)):
+                some, which = min(AT_ONCE, visitors - at), 1000 * part
+                views_of_day = fill(store, day=day, visitors=some, seed=which + back, cohort=which + back // 7)
+            done += views_of_day
         print(done)
 
 
