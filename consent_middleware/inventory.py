@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
+import logging
 import os
 import re
 import threading
@@ -29,11 +30,14 @@ from consent_middleware.vendors import VendorIndex, normal_host
 if TYPE_CHECKING:
     from consent_middleware.services import Services
 
+log = logging.getLogger("consent_middleware")
+
 COOKIE, STORAGE, HOST, NOTE = "cookie", "storage", "host", "note"
 MAX_NAMES = 500  # of one kind and worker; what comes later is counted under OTHER
 OTHER = "(other)"
 MAX_NAME = 128
 MAX_REPORT_BYTES = 65_536
+MAX_TOLD = 20  # names in the log of one worker; the inventory holds all
 WRITE_EVERY_S = 5.0
 EPOCH = dt.date(1970, 1, 1).toordinal()
 KEEP_DAYS = 90
@@ -73,6 +77,7 @@ class Inventory:
         self._file = self._folder / f"{os.getpid()}-{time.time_ns()}.json"
         self._counts: dict[tuple[str, str, str], list[Any]] = {}
         self._names: dict[str, int] = {}
+        self._told: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
@@ -86,7 +91,21 @@ class Inventory:
 
     def blocked_host(self, host: str, directive: str = "") -> None:
         """A third party that the policy does not declare was held back, or would have been."""
+        if not directive:  # it stands in a page of the site; with one a browser says so, and anybody can be a browser
+            self._tell("a page loads from", clean(host), "[[vendor]]")
         self._count(HOST, host, directive)
+
+    def site_cookie(self, name: str) -> None:
+        """Whoever develops the site wonders where its cookie is: the log says so, once."""
+        self._tell("the site sets the cookie", clean(name), "[[cookie]]")
+
+    def _tell(self, what: str, name: str, table: str) -> None:
+        if (what, name) not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add((what, name))
+            log.warning(
+                "%s %s, which the privacy policy does not declare (%s); consent check --live lists all of these",
+                *(what, name, table),
+            )
 
     def note(self, what: str, where: str = "") -> None:
         """Something an operator should know, from a closed list: a compressed page, a broken cookie rule."""

@@ -152,6 +152,8 @@ class ConsentMiddleware:
         self.counts[f"cookie {cookie.reason}"] += 1
         if cookie.reason == "undeclared":
             self._undeclared((cookie.name,), host)
+            if self._opening.services is not None:
+                self._opening.services.inventory.site_cookie(cookie.name.decode("latin-1"))
         elif cookie.reason != "not-granted" and self._opening.services is not None:
             self._opening.services.inventory.note(f"cookie {cookie.reason}", cookie.name.decode("latin-1"))
 
