@@ -11,7 +11,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 
+from consent_middleware.rights import providers
 from examples.demo.processes import free_port
+from examples.law_group import rights as site_rights
+from examples.law_group.records import SiteRecords
 from tests.docs.stage import Stage
 from tests.docs.test_blocks import lines_of, of
 from tests.pages.sites import KEYS
@@ -61,6 +64,10 @@ def test_every_command_of_the_documents_runs(
     monkeypatch.chdir(tmp_path)
     for name, value in (("POLICY", "privacy.toml"), ("DATA_DIR", "var"), ("SECRET_KEYS", KEYS[0])):
         monkeypatch.setenv(f"CONSENT_{name}", value)
+    # The hooks are imported once in a process: tables that an earlier test left in them are not this folder's.
+    monkeypatch.setattr(site_rights, "records", SiteRecords(tmp_path / "var" / "site" / "records.sqlite3"))
+    tables = {"members": site_rights.Members(), "enquiries": site_rights.Enquiries()}
+    monkeypatch.setattr(providers, "_PROVIDERS", {**tables, "newsletter": site_rights.Newsletter()})
     stage = Stage(tmp_path)
     stage.names["smtps://user:password@mail.example.org"] = f"smtp://127.0.0.1:{mailbox.port}"
     failed, ran = [], 0
