@@ -85,6 +85,14 @@ def become_known(site: Any, page: Any) -> None:
          ("publish",))  # fmt: skip
 
 
+def send(page: Any, button: Any) -> None:
+    """Press a button of the page My data; what a refusal says is in the failure."""
+    with page.expect_navigation() as arriving:
+        button.click()
+    assert arriving.value.ok, (arriving.value.status, page.locator("body").inner_text())
+    page.get_by_role("status").first.wait_for()
+
+
 @pytest.fixture
 def office(served_site: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The site, and an operator who has its secrets and its tables."""
@@ -137,17 +145,14 @@ def test_each_right_is_answered_in_every_store(office: Any, page: Any, tmp_path:
     # On the page: restriction and objection of visits, an end to marketing, a complaint.
     for verb in ("restrict", "object"):
         page.goto(data_page, wait_until="networkidle")
-        page.locator(f'form[action$="/data/{verb}"] button').first.click()
-        page.get_by_role("status").first.wait_for()
+        send(page, page.locator(f'form[action$="/data/{verb}"] button').first)
     page.goto(data_page, wait_until="networkidle")
     form = page.locator('form[action$="/data/stop-marketing"]')
     form.locator("input").fill(ADDRESS)
-    form.locator("button").click()
-    page.get_by_role("status").first.wait_for()
+    send(page, form.locator("button"))
     form = page.locator('form[action$="/data/complain"]')
     form.locator("textarea").fill("You answered late.")
-    form.locator("button").click()
-    page.get_by_role("status").first.wait_for()
+    send(page, form.locator("button"))
 
     # Erasure: what is found before is not found after, in any file.
     (visitor,) = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "visitor"]
@@ -157,8 +162,7 @@ def test_each_right_is_answered_in_every_store(office: Any, page: Any, tmp_path:
     assert any(holding(site, needle) for needle in needles)
     assert holding(site, WORDS.encode())
     page.goto(data_page, wait_until="networkidle")
-    page.locator('form[action$="/data/erase"] button').first.click()
-    page.get_by_role("status").first.wait_for()
+    send(page, page.locator('form[action$="/data/erase"] button').first)
     told = answered(site, "erasure", ADDRESS)
     assert "1 members" in told
     assert "the proof of 3 consents leads to nobody any more" in told
