@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,8 @@ class Inventory:
         self._told: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        # (cookie, host, times) that the gate counted by itself, asked for before each writing.
+        self.waiting: Callable[[], Iterable[tuple[str, str, int]]] = tuple
 
     def undeclared_cookie(self, name: str, host: str = "", times: int = 1) -> None:
         """A cookie that the policy does not declare was dropped."""
@@ -138,6 +140,8 @@ class Inventory:
         """Write the counters, atomically. A full or read-only disk loses them, nothing else."""
         with self._lock:
             self._timer = None
+        for name, host, times in self.waiting():
+            self.undeclared_cookie(name, host, times)
         temporary = self._file.with_suffix(".tmp")
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -147,10 +151,15 @@ class Inventory:
     def close(self) -> None:
         """Write what is left and stop the timer."""
         with self._lock:
+            timer = self._timer
+        if timer is None:
+            return
+        timer.cancel()
+        self.flush()
+        with self._lock:  # what waited has set it again
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-            self.flush()
 
 
 def read_inventory(data_dir: Path) -> list[Seen]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from sys import get_asyncgen_hooks
 
@@ -27,6 +28,7 @@ log = logging.getLogger("consent_middleware")
 
 HUNDRED = 100
 WAITING_NAMES = 1000
+SETTLING_S = 0.01  # a request that was about to count does so meanwhile; it takes no lock
 
 
 class ConsentMiddleware:
@@ -137,9 +139,11 @@ class ConsentMiddleware:
         await self._opening.close()
 
     async def _open(self) -> Services:
-        return await open_services(
+        services = await open_services(
             self.policy, self._data_dir, self._keys, self._ledger_url, tokens=self._tokens, client=self._clients
         )
+        services.inventory.waiting = self._taken_from_waiting
+        return services
 
     def _failed(self, what: str) -> None:
         """Count a failure of our own, inside an except block, and log the first one of its kind."""
@@ -161,20 +165,28 @@ class ConsentMiddleware:
         self.counts[f"token {reason}"] += 1
 
     def _undeclared(self, names: tuple[bytes, ...], host: bytes) -> None:
-        """Count dropped names: the first of its kind at once, further ones by the hundred."""
-        known = self._waiting
+        """Count dropped names: the first since the last writing at once, which sets a timer; others by the hundred."""
+        services, known = self._opening.services, self._waiting
+        if services is None:
+            return  # nobody would write it down
         for name in names:
             key = (name, host)
             waiting = known.get(key, HUNDRED - 1) + 1
             if waiting >= HUNDRED:
-                services = self._opening.services
-                if services is not None:
-                    times = HUNDRED if key in known else 1
-                    services.inventory.undeclared_cookie(name.decode("latin-1"), host.decode("latin-1"), times)
+                times = HUNDRED if key in known else 1
+                services.inventory.undeclared_cookie(name.decode("latin-1"), host.decode("latin-1"), times)
                 if key not in known and len(known) >= WAITING_NAMES:
                     continue
                 waiting = 0
             known[key] = waiting
+
+    def _taken_from_waiting(self) -> Iterable[tuple[str, str, int]]:
+        """What the inventory has not heard of, in its own thread. From here on each name is a first one again."""
+        taken, self._waiting = self._waiting, {}
+        time.sleep(SETTLING_S)
+        for (name, host), times in list(taken.items()):
+            if times:
+                yield name.decode("latin-1"), host.decode("latin-1"), times
 
 
 async def _later() -> None:

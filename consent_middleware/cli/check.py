@@ -14,6 +14,11 @@ from consent_middleware.policy import PolicyError, PrivacyPolicy
 from consent_middleware.sighting import Sighting, Surprise, surprises
 from consent_middleware.vendors import VendorIndex
 
+WAY_OUT = (
+    "declare what belongs to the site in [[cookie]] or [[vendor]] of the policy file (`consent init URL --policy "
+    "draft.toml` drafts them), and take the rest out of the site"
+)
+
 
 class Report(msgspec.Struct, frozen=True):
     """What a check found. `ok` is what the exit code says."""
@@ -47,6 +52,11 @@ def check(
     gate of the running site stopped, no visit shows: --live lists it.
     """
     policy = _load(policy_path)
+    if live and not data_dir.is_dir():
+        raise UserError(
+            f"{data_dir}: no such data folder, so nothing is known of the running site; name the site's own: "
+            "--data-dir or $CONSENT_DATA_DIR"
+        )
     noted = _undeclared(policy, read_inventory(data_dir))
     seen = noted if live else None
     before = after = None
@@ -126,7 +136,9 @@ def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> N
         who = f" ({party.name}, {party.category})" if party else ""
         where = f" [{entry.where}]" if entry.where else ""
         label = entry.kind if entry.kind == NOTE else f"undeclared {entry.kind}"
-        click.echo(f"{label}: {entry.name}{who}{where}, {entry.count} times, last on {entry.last}")
+        click.echo(f"{label}: {entry.name}{who}{where}, {counted(entry.count, 'time')}, last on {entry.last}")
+    if any(entry.kind != NOTE for entry in report.live or ()):
+        click.echo(WAY_OUT)
     for title, found in (("before a choice", report.before_a_choice), ("after accepting", report.after_accepting)):
         for surprise in found or ():
             party = known_party(surprise.name) if surprise.kind == HOST else None

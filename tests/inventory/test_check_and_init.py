@@ -90,12 +90,21 @@ class TestTheLiveSite:
         assert found.returncode == 1
         assert "undeclared cookie: _stat_1" in found.stdout
         assert "Google Analytics" in found.stdout
+        assert "[example.com], 1 time, last" in found.stdout
+        assert "[[cookie]] or [[vendor]]" in found.stdout.splitlines()[-1]
         (tmp_path / "privacy.toml").write_text(
             POLICY_TEXT.replace('"counter.example"', '"counter.example", "google-analytics.com"') + COOKIES
         )
         declared = consent(tmp_path, "check", "--live", "--format", "json")
         assert declared.returncode == 0
         assert [entry["name"] for entry in json.loads(declared.stdout)["live"]] == ["compressed page"]
+
+    def test_a_data_folder_that_does_not_exist_is_an_error_and_no_clean_site(self, tmp_path: Path) -> None:
+        (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
+        asked = consent(tmp_path, "check", "--live", "--data-dir", "nodir")
+        assert (asked.returncode, asked.stdout) == (2, "")
+        assert "nodir: no such data folder" in asked.stderr
+        assert consent(tmp_path, "check", "--data-dir", "nodir").returncode == 0
 
     @pytest.mark.parametrize(
         ("noted", "end"), [(0, "by `consent check --live`\n"), (1, ": 1 undeclared name noted on the running site\n")]
