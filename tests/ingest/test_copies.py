@@ -66,6 +66,15 @@ def counted(store: Store) -> tuple[int, int]:
     return store.query("SELECT count(), uniqExact(site, path, time) FROM events")[0]  # type: ignore[return-value]  # two
 
 
+def test_a_copy_without_its_first_lines_is_another_log_as_the_guide_says(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(lines(3))
+    assert run(store, path).lines == FEW
+    path.write_bytes(b"".join(lines(3).splitlines(keepends=True)[100:]))
+    assert run(store, path).lines == FEW - 100
+    assert counted(store) == (2 * FEW - 100, FEW)
+
+
 @pytest.mark.parametrize("missing", [1, 40_000])
 def test_a_shorter_copy_is_known_again_and_that_is_said(tmp_path: Path, store: Store, missing: int) -> None:
     text = lines(1)
