@@ -71,7 +71,8 @@ def _notes(meta: dict[str, Any], found: list[Section], lane: str) -> list[str]:
     notes = []
     hidden = sum(section.suppressed for section in found)
     if hidden:
-        notes.append(f"{hidden} rows that rest on fewer than {meta['minimum_cell']} visitors are not shown.")
+        least, rows = meta["minimum_cell"], "1 row is" if hidden == 1 else f"{hidden} rows are"
+        notes.append(f"{rows} not shown: fewer than {least} visitors, or hidden to protect a smaller group.")
     if share := meta.get("share_without_key"):
         part = f"{share:.0%}" if share >= 0.005 else "Less than 1%"
         notes.append(f"{part} of what is counted carries no visitor key: it counts as page views, never as visitors.")

@@ -121,7 +121,11 @@ def _table(section: Section) -> list[Any]:
         labels = [Text(str(value)) for value in row["dimensions"]]
         table.add_row(*labels, *[shown(m, v) for m, v in zip(section.metrics, row["metrics"], strict=True)])
     if not section.rows:
-        few = "too few visitors to show" if section.suppressed else "nothing in this period"
+        few = (
+            "too few visitors to show, or hidden to protect a smaller group"
+            if section.suppressed
+            else "nothing in this period"
+        )
         table.add_row(Text(few, style="dim"))
     return [table]
 

@@ -202,6 +202,17 @@ def test_signing_in_sets_a_sealed_cookie_and_goes_to_own_pages_only(outside: Out
     assert outside.call("GET", "/", headers={"cookie": tampered}).status_code == 303
 
 
+def test_a_page_does_not_call_a_group_small_that_is_hidden_for_anothers_sake(
+    reporting: Callable[..., Reporting],
+) -> None:
+    people = [(number, "/x-six" if number < 106 else "/x-two") for number in range(100, 108)]
+    outside = Outside(reporting([row(n, "2026-11-10 10:00:00", page) for n, page in people], minimum_cell=5))
+    origin = {"origin": "http://stats.example"}
+    signed_in = outside.call("POST", "/login", data={"token": outside.analyst}, headers=origin).headers["set-cookie"]
+    text = outside.call("GET", "/?from=2026-11-01&to=2026-11-30", headers={"cookie": signed_in.partition(";")[0]}).text
+    assert "rests on fewer than 5 visitors, or is hidden to protect a smaller one." in text
+
+
 def test_the_released_lane_is_public_when_the_owner_says_so_and_nothing_else_is(outside: Outside) -> None:
     assert outside.call("GET", "/").status_code == 303
     outside.guard.public = Guard(outside.access, public=True).public

@@ -72,6 +72,14 @@ def test_every_format_says_the_same(data_dir: Path) -> None:
     assert "<svg" in run(data_dir, "pages", "--format", "svg").output
 
 
+def test_a_larger_group_that_protects_a_smaller_one_is_not_called_too_small(store: Store, data_dir: Path) -> None:
+    people = [(number, "/x-six" if number < 106 else "/x-two") for number in range(100, 108)]
+    insert(store, [row(number, "2026-11-11 10:00:00", page) for number, page in people])
+    text = " ".join(run(data_dir, "pages", "-w", "event:page contains x-").output.split())
+    assert "too few visitors to show, or hidden to protect a smaller group" in text
+    assert "2 rows are not shown: fewer than 5 visitors, or hidden to protect a smaller group." in text
+
+
 def test_a_table_of_ones_own_takes_the_same_words(data_dir: Path) -> None:
     arguments = ("-b", "event:page", "-m", "visitors", "-w", "event:page contains b", "--format", "json")
     assert json.loads(run(data_dir, *arguments).output)["sections"][0]["rows"][0]["metrics"] == [10]

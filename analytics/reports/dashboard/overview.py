@@ -207,7 +207,8 @@ def _filled(panel: str, view: View, dimension: str, metrics: Sequence[str], answ
     if total > len(rows):
         notes.append(f"{total - len(rows):,} more")
     if hidden:
-        notes.append(f"{hidden:,} below {answer['meta']['minimum_cell']} visitors")
+        least = answer["meta"]["minimum_cell"]
+        notes.append(f"{hidden:,} below {least} visitors, or hidden to protect a smaller one")
     return Panel(
         panel,
         PANEL_TITLES[panel],
