@@ -145,7 +145,7 @@ def test_every_panel_can_be_clicked_through(
     assert page.locator("#h-trend").inner_text() == "Bounce rate"
     for name in ("Ways", "Releases", "Consent and gate", "Query log", "Overview"):
         page.get_by_role("navigation", name="Sections").get_by_role("link", name=name).click()
-        page.wait_for_load_state()
+        page.locator("main h1").wait_for()  # one and no more; under load the next page is there only in part
         assert page.locator("main h1").count() == 1
     assert problems == []
 
