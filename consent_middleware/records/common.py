@@ -26,7 +26,8 @@ BASES = {
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """One processing activity. `where` is the place of the file that it is drawn from."""
+    """One processing activity. `where` is the place of the file that it is drawn from; `place` names what holds its
+    rows, as a copy for a person does; `totals`: what is released of it are anonymous totals."""
 
     name: str
     purpose: str
@@ -38,6 +39,8 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     source: str = ""
     without_it: str = ""
+    place: str = ""
+    totals: bool = False
 
 
 def english(policy: PrivacyPolicy, text: Text) -> str:
@@ -62,6 +65,8 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
                 kept=f"{kept.raw_days} days; anonymous totals {kept.cells_months} months",
                 where="capture",
                 source="the visitor's browser",
+                place="visits",
+                totals=True,
             )
         )  # fmt: skip
     found += [
@@ -74,6 +79,7 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
             kept=f"{kept.consent_record_years} years",
             where="retention.consent_record_years",
             source="the person",
+            place="consents",
         ),
         Activity(
             name="Requests about rights",
@@ -84,6 +90,7 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
             kept=f"{kept.requests_years} years after their end",
             where="retention.requests_years",
             source="the person",
+            place="requests",
         ),
     ]
     for purpose in policy.purposes:
@@ -113,11 +120,12 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
                 people=data.people,
                 categories=data.categories,
                 basis=data.lawful_basis,
-                kept=english(policy, data.retention),
+                kept=english(policy, data.retention) or (f"{data.keep_days} days" if data.keep_days else ""),
                 recipients=data.recipients,
                 where=f"data[{index}]",
                 source=english(policy, data.source),
                 without_it=english(policy, data.without_it),
+                place=data.provider,
             )
         )
     return found

@@ -16,6 +16,7 @@ import msgspec
 from consent_middleware.ledger import Ledger
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights import providers as hooks
+from consent_middleware.rights.explaining import Explanation, as_html, explained
 from consent_middleware.rights.request import ARTICLES, Request, record_of
 
 
@@ -68,6 +69,7 @@ def package(
 
     `asked` are the places that were looked into; `site_asked`: whether the site's own tables are among them.
     """
+    explanation = explained(policy, [holding.place for holding in holdings])
     document = {
         "controller": policy.controller.name,
         "request": request.number,
@@ -77,13 +79,14 @@ def package(
         "looked_into": [*asked],
         "complete": site_asked,
         "held": {holding.place: holding.rows for holding in holdings},
+        "explanation": msgspec.to_builtins(explanation),
     }
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.json", json.dumps(document, ensure_ascii=False, indent=2, default=str))
         for holding in holdings:
             archive.writestr(f"{holding.place}.csv", _csv(holding.rows))
-        archive.writestr("read-me.html", _page(policy, document, holdings))
+        archive.writestr("read-me.html", _page(policy, document, holdings, explanation))
     return out.getvalue()
 
 
@@ -102,7 +105,7 @@ def _harmless(value: object) -> str:
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
-def _page(policy: PrivacyPolicy, document: Mapping[str, Any], holdings: list[Holding]) -> str:
+def _page(policy: PrivacyPolicy, document: Mapping[str, Any], holdings: list[Holding], explanation: Explanation) -> str:
     controller = policy.controller
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Your data</title>',
@@ -122,10 +125,4 @@ def _page(policy: PrivacyPolicy, document: Mapping[str, Any], holdings: list[Hol
             for row in holding.rows
         )
         parts.append(f"<h2>{html.escape(holding.place)}</h2><table><tr>{head}</tr>{rows}</table>")
-    parts.append("<h2>Why, for how long, and where from</h2><ul>")
-    for data in policy.data:
-        words = [policy.text(text, "en") for text in (data.name, data.purpose, data.retention, data.source)]
-        parts.append(f"<li>{html.escape('; '.join(word for word in words if word))} ({data.lawful_basis})</li>")
-    complaints = " ".join(filter(None, (controller.supervisory_authority, controller.complaints_url)))
-    parts.append(f"</ul><p>You may complain to: {html.escape(complaints)}</p></html>")
-    return "".join(parts)
+    return "".join([*parts, as_html(explanation), "</html>"])
