@@ -15,12 +15,13 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from analytics import breach, doctor, subject
+from analytics import breach, doctor, sites, subject
 from analytics.ingest import loader
 from analytics.ingest.accesslog import ImportSummary, import_log
 from analytics.ingest.exports.cells import CellSummary, import_export
 from analytics.ingest.exports.reading import is_export
 from analytics.ingest.progress import only_loader
+from analytics.reports.errors import no_site
 from analytics.retention import Place
 from analytics.store import Store
 from consent_middleware.lazy import UserError
@@ -56,7 +57,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
 
 class Import(msgspec.Struct, frozen=True, tag="import"):
-    """One file, by its absolute path. `allowed`: query parameters kept; `again`: although another site has it."""
+    """One file, by its absolute path. `allowed`: query parameters kept; `again`: although another site has it;
+    `new_site`: although neither the policy nor the store knows the site."""
 
     log: str
     site: str
@@ -66,6 +68,7 @@ class Import(msgspec.Struct, frozen=True, tag="import"):
     report: str | None = None
     days: tuple[dt.date, dt.date] | None = None
     again: bool = False
+    new_site: bool = False
 
 
 class Due(msgspec.Struct, frozen=True, tag="due"):
@@ -133,7 +136,7 @@ def do(
 ) -> Any:
     """Do it; the answer is of the type that ANSWERS gives. Raises UserError, StoreError."""
     if isinstance(errand, Import):
-        return _import(errand, store, data_dir, on_progress)
+        return _import(errand, store, data_dir, policy, on_progress)
     if policy is None:
         raise UserError("this needs the policy file: name it by --policy")
     now = dt.datetime.now(dt.UTC)
@@ -196,22 +199,25 @@ def _of_releases(
     from analytics.anonymise.periods import Period
 
     site = errand.site
+    if site not in (known := sites.known_in(store, policy)):  # no pattern stands for it: a seal can't be undone
+        raise UserError(no_site(site, known))
     try:
         if isinstance(errand, CountLate):
             return {str(one.period): release.late_events(store, one) for one in sealed.releases(releases_dir, site)}
         if isinstance(errand, Due):
             return [str(period) for period in release.due_in(store, policy, site, releases_dir, now)]
-        named = {policy.site.site_id, *(host.partition(":")[0] for host in policy.site.hosts)}
-        known = sorted(named | set(release.sites_in(store)))
-        if site not in known:
-            raise UserError(f"{site}: no such site (known: {', '.join(known)}); a seal can't be undone")
         made = release.seal(store, policy, site, Period.parse(errand.period), releases_dir)
         return str(made.path.with_suffix(".json"))
     except (CubeError, OverspendError, sealed.SealError, ValueError) as error:
         raise UserError(str(error)) from None
 
 
-def _import(errand: Import, store: Store, data_dir: Path, on_progress: Callable[[int], None]) -> Imported:
+def _import(
+    errand: Import, store: Store, data_dir: Path, policy: PrivacyPolicy | None, on_progress: Callable[[int], None]
+) -> Imported:
+    known = sites.known_in(store, policy)
+    if known and not errand.new_site and not sites.is_known(errand.site, known):
+        raise UserError(f"{no_site(errand.site, known)}; say --new-site if it is a new one")
     log = Path(errand.log)
     try:
         if is_export(log):

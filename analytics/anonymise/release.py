@@ -135,11 +135,6 @@ def due_in(store: Engine, policy: PrivacyPolicy, site: str, releases_dir: Path, 
     return list(due(policy, site, releases_dir, now, since)) if count else []
 
 
-def sites_in(store: Engine) -> list[str]:
-    """The sites of which the store holds any row."""
-    return [str(site) for (site,) in store.query("SELECT DISTINCT site FROM events ORDER BY site")]
-
-
 def late_events(store: Engine, release: SealedRelease) -> int:
     """How many rows of a sealed period arrived after its seal: they stay out of every release."""
     ((count,),) = store.query(

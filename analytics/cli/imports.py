@@ -54,6 +54,7 @@ DEFAULT_PARAMETERS = frozenset(("utm_source", "utm_medium", "utm_campaign", "utm
     "--days", nargs=2, type=click.DateTime(["%Y-%m-%d"]), help="First and last day of a file of Matomo without days."
 )
 @click.option("--again", is_flag=True, help="Import a log for this site although another site has it.")
+@click.option("--new-site", is_flag=True, help="Take the site although neither the policy nor the store knows it.")
 @policy_option
 @data_dir_option
 @format_option("text", "json")
@@ -65,6 +66,7 @@ def import_(
     report: str | None,
     days: tuple[dt.datetime, dt.datetime] | None,
     again: bool,
+    new_site: bool,
     policy_path: Path,
     data_dir: Path,
     format_: str,
@@ -86,7 +88,8 @@ def import_(
     with errands_on(None, data_dir, policy, policy_path) as do:
         for log in logs:
             with _bar(log) as advance:
-                found = do(Import(str(log.absolute()), site, basis, allowed, chosen, report, period, again), advance)
+                wanted = Import(str(log.absolute()), site, basis, allowed, chosen, report, period, again, new_site)
+                found = do(wanted, advance)
             for taken in found.cells:
                 _show_cells(log, taken, format_)
             if (summary := found.lines) is None:

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from analytics import sites
 from analytics.anonymise import bounds
 from analytics.anonymise import release as releasing
 from analytics.anonymise.cubes import CubeError
@@ -63,6 +64,8 @@ def release(
         name = site or policy.site.site_id
         if not (wanted or all_due or late):
             raise UserError("name a period (--period day:2026-11-20), or --due for all that are ready")
+        if dry_run:
+            sites.check((name,), data_dir, policy, store_url)
         there = bool(store_url) or (data_dir / "store").exists()
         if dry_run and not (all_due and there):  # looking makes no store
             _show_plans(policy, name, wanted, format_)

@@ -18,13 +18,23 @@ if TYPE_CHECKING:
     from analytics.reports.asking import Asker
     from analytics.reports.compose import Ask, Report
 
+PERIODS = "day, 7d, 30d, month, 12mo, all, FROM..TO, or a released period such as day:2026-11-20"
+OPTIONS = {  # of a question's parts, by how their paths begin
+    "$.date_range": "--period",
+    "$.metrics": "--metric",
+    "$.dimensions": "--by",
+    "$.filters": "--where",
+    "$.timezone": "--timezone",
+    "$.lane": "--lane",
+    "$.site_id": "--site",
+}
 NAMES = ("overview", "trend", "pages", "sources", "countries", "devices", "browsers", "weekly")
 
 
 @click.command(help="Print an aggregated report: all sections, those that are named, or last week's (weekly).")
 @click.argument("sections", nargs=-1, type=click.Choice(NAMES))
 @click.option("--site", default="", help="The site; default: the busiest one.")
-@click.option("--period", "-p", default="all", show_default=True, help="day, 7d, 30d, month, 12mo, all, or FROM..TO.")
+@click.option("--period", "-p", default="all", show_default=True, help=f"{PERIODS}.")
 @click.option("--metric", "-m", "metrics", multiple=True, help="A table of your own: what to count (repeatable).")
 @click.option("--by", "-b", "dimensions", multiple=True, help="A table of your own: what to group by (repeatable).")
 @click.option(
@@ -67,11 +77,12 @@ def report(
     from analytics.cli.serve import policy_or_none
     from analytics.reports import compose
     from analytics.reports.asking import asker
+    from analytics.reports.errors import no_site
     from analytics.reports.letters import period_due
 
     policy = policy_or_none(policy_path)
     data_dir = data_dir.absolute()
-    date_range: Any = period.split("..") if ".." in period else period
+    date_range = _date_range(period)
     if "weekly" in sections:
         date_range = [day.isoformat() for day in period_due("week", dt.datetime.now(dt.UTC).date())]
         sections = tuple(name for name in sections if name != "weekly")
@@ -88,12 +99,15 @@ def report(
         about = ask.about()
         if not about["sites"]:
             raise UserError("nothing is stored yet; `analytics import LOG` or `analytics serve` fills the store")
+        unheld = site not in ("", *about["sites"]) and not (data_dir / "releases" / site).is_dir()
+        if unheld and (every or lane == "released"):  # the internal lane looks anew, and says so itself
+            raise UserError(no_site(site, about["sites"]))
         site = site or about["sites"][0]
         if every:
             _schedule(data_dir, site, addresses, every, lane)
             return
         where = [_filter(text) for text in filters]
-        with _bar(ask, len(wanted)) as followed:
+        with _bar(ask, len(wanted)) as followed, _in_words_of_the_command():
             made = compose.compose(followed, site, date_range, wanted, lane=lane, filters=where, limit=limit)
     if page is not None:
         _write_page(made, page)
@@ -102,6 +116,40 @@ def report(
         _send(made, address, sender, str(smtp), data_dir)
     if page is None and not addresses:
         _print(made, format_, output)
+
+
+def _date_range(period: str) -> Any:
+    """A range as a question has it: `7d` and its like, or first and last day of FROM..TO or of a released period."""
+    from analytics.anonymise.periods import Period
+
+    if ".." in period:
+        return period.split("..")
+    if ":" not in period:
+        return period
+    try:
+        whole = Period.parse(period)
+    except ValueError as error:
+        raise UserError(f"--period: {error}; or {PERIODS}") from None
+    return [whole.first.isoformat(), whole.last.isoformat()]
+
+
+@contextlib.contextmanager
+def _in_words_of_the_command() -> Iterator[None]:
+    """A refusal names the option at fault instead of the question's JSON path, and a released period to try."""
+    from analytics.reports.asking import Refused
+
+    try:
+        yield
+    except Refused as refused:
+        told = str(refused)
+        for path, option in OPTIONS.items():
+            if refused.path.startswith(path):
+                told = f"{option}: {told.removeprefix(refused.path).removeprefix(': ')}"
+        if refused.nearest:
+            told += f"; try -p {refused.nearest}"
+        elif "is not a date range" in told:
+            told = told.replace("or first and last day", "FROM..TO, or a released period such as day:2026-11-20")
+        raise UserError(told) from None
 
 
 @contextlib.contextmanager

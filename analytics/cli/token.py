@@ -9,7 +9,7 @@ from typing import cast
 import click
 
 from analytics.reports.access import LINK, Access, Role
-from consent_middleware.cli.options import data_dir_option, format_option
+from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
 
@@ -23,8 +23,12 @@ def token() -> None: ...
 @click.option("--site", "sites", multiple=True, help="Only this site (repeatable); default: every site.")
 @click.option("--days", default=0, type=click.IntRange(0, 3650), help="Expires after so many days; 0: never.")
 @click.option("--email", default="", help="Where reports of the internal lane may be sent.")
+@policy_option
 @data_dir_option
-def create(name: str, role: str, sites: tuple[str, ...], days: int, email: str, data_dir: Path) -> None:
+def create(
+    name: str, role: str, sites: tuple[str, ...], days: int, email: str, policy_path: Path, data_dir: Path
+) -> None:
+    _check(sites, policy_path, data_dir)
     click.echo(Access(data_dir).create(name, cast(Role, role), sites, days, email))
 
 
@@ -33,9 +37,20 @@ def create(name: str, role: str, sites: tuple[str, ...], days: int, email: str, 
 @click.option("--site", required=True, help="The site.")
 @click.option("--url", default="http://127.0.0.1:8765", show_default=True, help="Where the dashboard is reached.")
 @click.option("--days", default=0, type=click.IntRange(0, 3650), help="Expires after so many days; 0: never.")
+@policy_option
 @data_dir_option
-def link(name: str, site: str, url: str, days: int, data_dir: Path) -> None:
+def link(name: str, site: str, url: str, days: int, policy_path: Path, data_dir: Path) -> None:
+    _check((site,), policy_path, data_dir)
     click.echo(f"{url.rstrip('/')}/s/{Access(data_dir).create(name, LINK, (site,), days)}")
+
+
+def _check(sites: tuple[str, ...], policy_path: Path, data_dir: Path) -> None:
+    """A token for a mistyped site would open nothing, and nobody would see why. Raises UserError."""
+    if sites:
+        from analytics.cli.serve import policy_or_none
+        from analytics.sites import check
+
+        check(sites, data_dir, policy_or_none(policy_path))
 
 
 @token.command("list", help="Show the tokens and links; never the secrets.")

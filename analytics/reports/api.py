@@ -18,7 +18,7 @@ from analytics.anonymise.sealed import SealedRelease
 from analytics.reports import openapi
 from analytics.reports import query as language
 from analytics.reports.access import Grant
-from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout, UnknownSite
+from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout, UnknownSite, no_site
 from analytics.reports.exports import FORMATS, export
 from analytics.reports.guard import Guard
 from analytics.reports.query import Query
@@ -76,8 +76,11 @@ class Api:
             try:
                 return await handler(request, grant)
             except QueryError as error:
-                return refuse(400, str(error), path=error.path)
-            except UnknownSite:
+                near = {"nearest": error.details["nearest"]} if "nearest" in error.details else {}
+                return refuse(400, str(error), path=error.path, **near)
+            except UnknownSite as error:
+                if grant.is_local:  # a command of this machine gave no key, and may see every site
+                    return refuse(404, no_site(error.site, error.known))
                 return refuse(401, NO_SITE)
             except QueryTimeout as error:
                 return refuse(503, str(error))
@@ -151,7 +154,7 @@ class Api:
             raise QueryError("$", f"not a JSON object: {error}") from None
         site = asked.get("site_id")
         if not isinstance(site, str) or not grant.sees(site):
-            raise UnknownSite(site)
+            raise UnknownSite(str(site))
         if not grant.reads_cells:
             raise QueryError("$", f"{what} is answered on the internal lane only, which this token does not read")
         query = {key: value for key, value in asked.items() if key != "site_id"} | {"kind": what}

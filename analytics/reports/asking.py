@@ -20,6 +20,14 @@ from consent_middleware.policy import PrivacyPolicy
 LOOK_SECONDS = 0.3
 
 
+class Refused(UserError):
+    """A question that cannot be answered: `path` is the place of the fault in it, `nearest` a released period."""
+
+    def __init__(self, told: str, path: str = "", nearest: str = "") -> None:
+        super().__init__(told)
+        self.path, self.nearest = path, nearest
+
+
 class Asker(Protocol):
     """What the command line needs of either way."""
 
@@ -87,10 +95,11 @@ class Remote:
                 return answer
         except urllib.error.HTTPError as error:
             try:
-                reason = json.load(error)["error"]
-            except (ValueError, KeyError):
-                reason = f"HTTP {error.code}"
-            raise UserError(reason) from None
+                told = json.load(error)
+                refused = Refused(told["error"], str(told.get("path", "")), str(told.get("nearest", "")))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                refused = Refused(f"HTTP {error.code}")
+            raise refused from None
         except (urllib.error.URLError, OSError) as error:
             raise UserError(f"{self.url}: the service does not answer: {error}") from None
 
@@ -114,7 +123,7 @@ class Local:
         return {"sites": held.sites(), "minimum_cell": held.minimum_cell, "timezone": held.zone}
 
     def ask(self, query: dict[str, Any]) -> dict[str, Any]:
-        from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite
+        from analytics.reports.errors import QueryError, QueryTimeout, UnknownSite, no_site
         from analytics.reports.query import parse_object
 
         try:
@@ -122,10 +131,12 @@ class Local:
             with on_behalf_of(self.running):
                 answer: dict[str, Any] = self.reporting.ask(parse_object(query))
             return answer
-        except (QueryError, QueryTimeout) as error:
+        except QueryError as error:
+            raise Refused(str(error), error.path, str(error.details.get("nearest", ""))) from None
+        except QueryTimeout as error:
             raise UserError(str(error)) from None
         except UnknownSite as error:
-            raise UserError(f"there is nothing of the site {error}") from None
+            raise UserError(no_site(error.site, error.known)) from None
 
 
 def running_service(data_dir: Path) -> Remote | None:

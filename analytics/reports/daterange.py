@@ -93,7 +93,8 @@ def resolve(
         if count <= 100:
             last = today.replace(day=1) - dt.timedelta(days=1)
             return of_days(_shift_months(last.replace(day=1), 1 - count), last, zone)
-    raise QueryError(PATH, f'"{value}" is not a date range{did_you_mean(value, DATE_RANGES)}')
+    allowed = f"{', '.join(DATE_RANGES)}, any other number of days (14d) or months (3mo), or first and last day"
+    raise QueryError(PATH, f'"{value}" is not a date range{did_you_mean(value, DATE_RANGES)}; allowed are {allowed}')
 
 
 def _pair(first: str, last: str, zone: str) -> Range:

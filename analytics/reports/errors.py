@@ -15,7 +15,14 @@ class QueryError(ValueError):
 
 
 class UnknownSite(Exception):
-    """The site does not exist, or the token may not see it: the two look alike on purpose."""
+    """The site does not exist, or the token may not see it: the two look alike on purpose.
+
+    `known`, the sites that there are, is for who may see all of them.
+    """
+
+    def __init__(self, site: str, known: Iterable[str] = ()) -> None:
+        super().__init__(site)
+        self.site, self.known = site, tuple(known)
 
 
 class QueryTimeout(Exception):
@@ -24,6 +31,11 @@ class QueryTimeout(Exception):
 
 class QueryStopped(Exception):
     """Whoever asked has gone: the engine's work for the question was ended, and there is no answer."""
+
+
+def no_site(site: str, known: Iterable[str]) -> str:
+    """What is said of a site that nobody knows."""
+    return f'no site "{site}" (known: {", ".join(known) or "none"})'
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -131,7 +131,7 @@ def _periods(
     if time is not None:
         kind = bucket_of(time, range_)
         if kind not in ("day", "week", "month"):
-            raise _refuse(reader, query, held, "$.dimensions", "releases are by day, week and month")
+            raise QueryError("$.dimensions", "releases are by day, week and month")
         yield from sorted((p for p in inside if p.kind == kind), key=lambda period: period.first)
         return
     whole = [period for period in held if (period.first, period.last) == (first, last)]
@@ -139,11 +139,13 @@ def _periods(
         yield whole[0]
         return
     if any(metric not in SUMMED for metric in query.metrics):
-        spans = ", ".join(sorted({str(period) for period in held})[-6:])
-        reason = (
-            f"{first} to {last} is no released period, and visitors of several periods cannot be added ({spans} ...)"
+        near = nearest(held, first, last)
+        raise QueryError(
+            "$.date_range",
+            f"{first} to {last} is no released period, and visitors of several periods cannot be added; the nearest "
+            f"that is released is {near}: {near.first} to {near.last}",
+            nearest=str(near),
         )
-        raise _refuse(reader, query, held, "$.date_range", reason)
     day = first
     by_start = {(period.first, period.kind): period for period in inside}
     while day <= last:
@@ -151,6 +153,11 @@ def _periods(
         if found is not None:
             yield found
         day = (found.last if found else day) + dt.timedelta(days=1)
+
+
+def nearest(held: list[Period], first: dt.date, last: dt.date) -> Period:
+    """The period whose two ends lie nearest to those of a range; of equals the latest."""
+    return min(held, key=lambda p: (abs((p.first - first).days) + abs((p.last - last).days), -p.last.toordinal()))
 
 
 def _label(dimension: str, key: str, period: Period) -> str:

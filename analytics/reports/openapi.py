@@ -33,7 +33,7 @@ def query_schema() -> dict[str, Any]:
 def _error(description: str) -> dict[str, Any]:
     schema = {
         "type": "object",
-        "properties": {"error": {"type": "string"}, "path": {"type": "string"}},
+        "properties": {"error": {"type": "string"}, "path": {"type": "string"}, "nearest": {"type": "string"}},
         "required": ["error"],
     }
     return {"description": description, "content": {"application/json": {"schema": schema}}}

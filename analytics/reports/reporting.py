@@ -87,7 +87,7 @@ class Reporting:
     def setting(self, site: str, *, whole: bool = True) -> answers.Setting:
         """`whole`: the question is about all there is, so look where that begins. Raises UnknownSite."""
         if site not in self.sites() and site not in self.rows_by_site(anew=True):
-            raise UnknownSite(site)
+            raise UnknownSite(site, self.sites())
         span = self.span(site) if whole else None
         return answers.Setting(
             zone=self.zone,

@@ -64,8 +64,16 @@ def test_a_dry_run_shows_the_spend_and_touches_nothing(tmp_path: Path) -> None:
 def test_a_site_that_nobody_knows_is_not_sealed(tmp_path: Path) -> None:
     refused = analytics(tmp_path, "release", "--period", "day:2026-11-19", "--site", "other.example")
     assert exit_code(refused) == 2
-    assert "other.example: no such site (known: " in str(refused.exception)
+    assert 'no site "other.example" (known: ' in str(refused.exception)
     assert not (tmp_path / "releases").exists()
+
+
+def test_a_site_that_nobody_knows_has_no_plan_and_makes_no_store(tmp_path: Path) -> None:
+    for more in (("--period", "day:2026-11-19"), ("--due",)):
+        refused = analytics(tmp_path, "release", *more, "--dry-run", "--site", "nosuch")
+        assert exit_code(refused) == 2
+        assert 'no site "nosuch" (known: ' in str(refused.exception)
+        assert {path.name for path in tmp_path.iterdir()} == {"privacy.toml"}
 
 
 def test_a_day_is_sealed_once_verified_and_changed_files_are_found(tmp_path: Path) -> None:

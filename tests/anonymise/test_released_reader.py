@@ -306,3 +306,14 @@ def test_the_answer_of_the_lane_marks_what_is_below_its_own_noise_and_hides_noth
     answer = lanes.answer(ReleasedReader(tmp_path), parse_object(asked), NOW)
     rows = {row["dimensions"][0]: (row["metrics"], row["below_noise"]) for row in answer["results"]}
     assert rows == {"a": ([0, None], [True, True]), "b": ([12, None], [True, True]), "c": ([500, 40], [False, False])}
+
+
+def test_the_nearest_period_to_a_range_is_the_one_whose_ends_lie_nearest() -> None:
+    held = [Period.parse(text) for text in ("month:2026-10", "week:2026-W46", "day:2026-11-19", "day:2026-11-20")]
+    for first, last, near in (
+        ("2026-10-26", "2026-11-24", "week:2026-W46"),
+        ("2026-09-30", "2026-10-29", "month:2026-10"),
+        ("2026-11-24", "2026-11-24", "day:2026-11-20"),
+        ("2026-11-19", "2026-11-20", "day:2026-11-20"),
+    ):
+        assert str(lanes.nearest(held, dt.date.fromisoformat(first), dt.date.fromisoformat(last))) == near

@@ -254,6 +254,29 @@ def test_the_command_works_without_a_policy_and_says_on_which_defaults(tmp_path:
     assert (again.returncode, "nothing new" in again.stdout) == (0, True)
 
 
+def test_a_mistyped_site_takes_no_log_and_a_new_one_is_said_to_be_new(tmp_path: Path) -> None:
+    path = write(tmp_path / "access.log", [combined(i, *VIEWS[0]) for i in range(3)])
+    (tmp_path / "privacy.toml").write_text(
+        "revision = 1\nupdated = 2026-11-20\n[controller]\nname = 'Example'\n"
+        "[site]\nhosts = ['www.example.org', 'shop.example.org:8443']\n"
+        "[[purpose]]\nid = 'necessary'\nrequired = true\n[[purpose]]\nid = 'analytics'\n"
+    )
+
+    def imported(*options: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "analytics", "import", str(path), "--data-dir", str(tmp_path / "var")]
+        done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    told = 'error: no site "www.exmaple.org" (known: www.example.org, shop.example.org); say --new-site if it is'
+    refused = imported("--site", "www.exmaple.org")
+    assert (refused[0], told in refused[1]) == (2, True), refused
+    with open_store(None, tmp_path / "var") as opened:
+        assert opened.query("SELECT count() FROM events") == [(0,)]
+    assert imported("--site", "shop.example.org")[0] == 0
+    assert imported("--site", "new.example.org", "--new-site", "--again")[0] == 0
+    assert imported("--site", "new.example.org")[0] == 0, "the store knows it now"
+
+
 @pytest.mark.parametrize("kept", [100_000, 40])
 def test_each_piece_explains_what_is_new_in_it(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, kept: int

@@ -67,6 +67,23 @@ def test_every_command_on_the_store_works_while_the_service_runs(running: Runnin
     assert command(tmp_path, "erase", MARY).returncode == 1, "it is known no more"
 
 
+def test_a_mistyped_site_is_told_from_the_known_ones_while_the_service_runs(running: Running, tmp_path: Path) -> None:
+    (tmp_path / "policy" / "access.log").write_text(LOG)
+    refused = command(tmp_path, "import", "access.log", "--site", "www.exmaple.org")
+    assert refused.returncode == 2
+    assert 'no site "www.exmaple.org" (known: example.org); say --new-site' in refused.stderr
+    assert command(tmp_path, "import", "access.log").returncode == 0
+    for lane in ("internal", "released"):
+        asked = command(tmp_path, "report", "overview", "--site", "nosuch", "--lane", lane)
+        assert (asked.returncode, asked.stderr) == (2, 'error: no site "nosuch" (known: example.org)\n')
+    made = command(tmp_path, "token", "create", "x", "--site", "nosuch")
+    assert (made.returncode, made.stdout) == (2, "")
+    assert 'no site "nosuch" (known: example.org)' in made.stderr
+    assert command(tmp_path, "token", "create", "x", "--site", "example.org").stdout.startswith("ana_")
+    mistyped = command(tmp_path, "report", "overview", "-p", "7x")
+    assert mistyped.stderr.startswith('error: --period: "7x" is not a date range'), mistyped.stderr
+
+
 def test_a_period_is_sealed_by_hand_while_the_service_runs(running: Running, tmp_path: Path) -> None:
     then = dt.datetime.now(dt.UTC) - dt.timedelta(days=5)
     spool_rows(tmp_path / "var", [row(number, time_ms=int(then.timestamp() * 1000)) for number in range(3)])
@@ -78,8 +95,18 @@ def test_a_period_is_sealed_by_hand_while_the_service_runs(running: Running, tmp
     again = command(tmp_path, "release", "--period", day)
     assert (again.returncode, "noise is drawn once" in again.stderr) == (2, True)
     assert json.loads(command(tmp_path, "release", "--late", "--format", "json").stdout) == {"period": day, "late": 0}
-    assert "no such site" in command(tmp_path, "release", "--period", day, "--site", "other.example").stderr
+    assert (
+        'no site "other.example" (known: example.org'
+        in command(tmp_path, "release", "--period", day, "--site", "other.example").stderr
+    )
     assert command(tmp_path, "verify").returncode == 0
+    vague = command(tmp_path, "report", "overview", "--lane", "released", "-p", "30d")
+    assert vague.returncode == 2
+    assert vague.stderr.startswith("error: --period: "), vague.stderr
+    assert vague.stderr.endswith(f"; try -p {day}\n"), vague.stderr
+    assert "cubes" not in vague.stderr, "the cube is not what is wrong"
+    followed = command(tmp_path, "report", "overview", "--lane", "released", "-p", day)
+    assert (followed.returncode, f"{then:%Y-%m-%d}" in followed.stdout) == (0, True), followed.stderr
 
 
 def test_a_fault_reaches_the_command_as_one_line(running: Running, tmp_path: Path) -> None:

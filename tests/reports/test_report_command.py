@@ -85,6 +85,7 @@ def test_a_table_of_ones_own_takes_the_same_words(data_dir: Path) -> None:
     assert json.loads(run(data_dir, *arguments).output)["sections"][0]["rows"][0]["metrics"] == [10]
     wrong = CliRunner().invoke(report, ["-m", "visitrs", "--data-dir", str(data_dir)])
     assert wrong.exit_code == 2
+    assert wrong.output.startswith("error: --metric: ")
     assert 'did you mean "visitors"' in str(wrong.output) + str(wrong.exception)
 
 
@@ -222,6 +223,33 @@ def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(data_dir: P
     assert "revoked analyst Ada" in call("revoke", listed[0]["id"])
     assert Access(data_dir).find(secret) is None
     assert len(json.loads(call("list", "--format", "json"))) == 1
+
+
+def test_no_token_is_made_for_a_site_that_nobody_knows(data_dir: Path) -> None:
+    for words in (("create", "x"), ("link", "x")):
+        done = CliRunner().invoke(token, [*words, "--site", "nosuch", "--data-dir", str(data_dir)])
+        assert done.exit_code == 2
+        assert 'no site "nosuch" (known: site.example)' in done.output
+    assert not (data_dir / "access.json").exists()
+
+
+def test_a_refused_report_names_the_option_and_a_way_out(data_dir: Path) -> None:
+    def told(*arguments: str) -> str:
+        done = CliRunner().invoke(report, [*arguments, "--data-dir", str(data_dir)])
+        assert done.exit_code == 2
+        assert "$." not in done.output
+        return done.output
+
+    assert 'no site "nosuch" (known: site.example)' in told("--site", "nosuch")
+    assert 'no site "nosuch" (known: site.example)' in told("--site", "nosuch", "--lane", "released")
+    assert 'no site "nosuch" (known: site.example)' in told(
+        "--site", "nosuch", "--mail", "a@b.example", "--every", "day"
+    )
+    for word in ('--period: "7x" is not a date range', "30d", "12mo", "FROM..TO", "day:2026-11-20"):
+        assert word in told("-p", "7x")
+    assert "--period: " in told("-p", "day:20")
+    assert "--period: the range ends before it begins" in told("-p", "2026-11-20..2026-11-10")
+    assert "20" in run(data_dir, "overview", "-p", "day:2026-11-10").output
 
 
 def test_the_client_says_what_the_service_says() -> None:
