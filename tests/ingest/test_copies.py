@@ -253,6 +253,6 @@ def test_the_command_says_for_which_site_and_why_nothing_was_done(tmp_path: Path
     again = done("--format", "json")
     assert (again.returncode, json.loads(again.stdout)["lines"]) == (0, 0)
     assert "shorter copy" in json.loads(again.stdout)["nothing"]
-    other = done("--site", "other.example")
+    other = done("--site", "other.example", "--new-site")
     assert other.returncode == 2
     assert 'imported for the site "localhost"' in other.stderr

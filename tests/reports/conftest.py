@@ -48,7 +48,7 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def store(shared_store: Store) -> Store:
-    for table in ("events", "restricted", "objected"):
+    for table in ("events", "restricted", "objected", "imported_cells"):
         shared_store.command(f"TRUNCATE TABLE {table}")
     return shared_store
 
