@@ -21,6 +21,7 @@ from analytics.ingest.accesslog import ImportSummary, import_log
 from analytics.ingest.exports.cells import CellSummary, import_export
 from analytics.ingest.exports.reading import is_export
 from analytics.ingest.progress import only_loader
+from analytics.ingest.segments import SYNCED_SECONDS
 from analytics.reports.errors import no_site
 from analytics.retention import Place
 from analytics.store import Store
@@ -29,8 +30,6 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.providers import ProviderError, asked_of_the_site
 
 SETTLE_SECONDS: Final = 3  # the engine takes old parts away a second or two after they were replaced
-# A worker syncs its newest rows within a second (SpoolLimits.sync_seconds); before that, the loader can't see them.
-SYNCED_SECONDS: Final = 3.0
 LOOK_SECONDS: Final = 0.25
 Answer = TypeVar("Answer")
 

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ import msgspec
 
 from analytics.ingest import quarantine
 from analytics.ingest.progress import Progress, only_loader
-from analytics.ingest.segments import Segment, read_controls, segments
+from analytics.ingest.segments import SYNCED_SECONDS, Segment, read_controls, segments
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.desk import remove_answers_about, remove_old_answers, write_answer
@@ -32,29 +33,48 @@ def answer_pending(store: Store, data_dir: Path, policy: PrivacyPolicy) -> int:
     remove_old_answers(data_dir)
     spool = Path(data_dir) / "spool"
     with only_loader(spool):
-        if not new_controls(Progress.read(spool), list(segments(spool))):
+        now = time.time()
+        if not waiting(Progress.read(spool), list(segments(spool)), now).controls:
             return 0
         return load_pending(store, data_dir, policy).answered
 
 
-def new_controls(progress: Progress, found: Iterable[Segment]) -> list[Control]:
-    """Control records that nobody acted on yet, in the order of their time."""
+class Waiting(msgspec.Struct, frozen=True):
+    """Control records to act on now, by their time; and how far that reads each segment's, to note once it is done."""
+
+    controls: list[Control]
+    offsets: dict[str, int]
+
+
+def waiting(progress: Progress, found: Sequence[Segment], now: float) -> Waiting:
+    """What nobody acted on yet. `now` (seconds) was read before `found`.
+
+    A copy waits, and what its worker was asked after it, until `found` holds every row of before: at once where no
+    worker has rows that it did not sync, else after SYNCED_SECONDS.
+    """
+    until = int(now * 1000)
+    late = any(segment.unsynced for segment in found)
+
+    def may_go(control: Control) -> bool:
+        age = until - control.time
+        if control.kind != "export" or age >= SYNCED_SECONDS * 1000 or age < -SYNCED_SECONDS * 1000:
+            return True  # one of the far future was asked for before the clock was set back
+        return age > 0 and not late
+
     controls: list[Control] = []
+    offsets: dict[str, int] = {}
     for segment in found:
-        controls += read_controls(segment, progress.controls.get(segment.name, 0))[0]
-    return sorted(controls, key=lambda control: control.time)
+        some, offsets[segment.name] = read_controls(segment, progress.controls.get(segment.name, 0), may_go)
+        controls += some
+    return Waiting(sorted(controls, key=lambda control: control.time), offsets)
 
 
-def mark_done(progress: Progress, spool: Path, found: Iterable[Segment], controls: Sequence[Control]) -> None:
-    """Record that the control records seen so far were acted on."""
-    if not controls:
-        return
-    known = {control.ticket for control in controls}
-    for segment in found:
-        records, offset = read_controls(segment, progress.controls.get(segment.name, 0))
-        if records and all(record.ticket in known for record in records):
-            progress.controls[segment.name] = offset
-    progress.write(spool)
+def mark_done(progress: Progress, spool: Path, done: Waiting) -> None:
+    """Record that the control records were acted on: these, and none that came meanwhile."""
+    behind = {name: offset for name, offset in done.offsets.items() if offset > progress.controls.get(name, 0)}
+    if behind:
+        progress.controls.update(behind)
+        progress.write(spool)
 
 
 def note(store: Store, policy: PrivacyPolicy, controls: Iterable[Control]) -> None:
@@ -87,6 +107,7 @@ def answer(store: Store, data_dir: Path, policy: PrivacyPolicy, controls: Sequen
     for control in controls:
         result: dict[str, Any] = {"request": control.kind, "answered": dt.datetime.now(dt.UTC)}
         if control.kind == "export":
+            result["as_of"] = _time(control.time)  # it holds every row of before, and perhaps later ones
             result |= export(store, policy, control.visitor)
             if result["rows"]:
                 # An erasure finds the answer by it. An answer without rows says nothing about anybody.

@@ -175,6 +175,7 @@ class Spool:
         await asyncio.to_thread(self._control, msgspec.json.encode(record) + b"\n")
 
     def _control(self, line: bytes) -> None:
+        self.sync()  # a copy holds every row that this worker took before it was asked for, however slow the disk is
         with self._lock:
             segment = self._segment or self._open_segment()
             segment.controls = True

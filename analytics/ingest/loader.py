@@ -8,6 +8,7 @@ its segments go. Rows that the engine refuses go to the quarantine with the reas
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -49,18 +50,19 @@ def load_pending(store: Store, data_dir: Path, policy: PrivacyPolicy) -> LoadSum
     summary = LoadSummary()
     with only_loader(spool):
         progress = Progress.read(spool)
+        now = time.time()  # before the spool is looked at: what was taken until now is in it
         found = list(segments(spool))
         if progress.batch is not None:
             _send(store, data_dir, progress, {segment.name: segment for segment in found}, summary)
-        controls = subject.new_controls(progress, found)
-        subject.note(store, policy, controls)
+        waiting = subject.waiting(progress, found, now)
+        subject.note(store, policy, waiting.controls)
         without = erased_visitors(store)
         while batch := next_batch(progress, found, without):
             progress.batch = batch
             progress.write(spool)
             _send(store, data_dir, progress, {segment.name: segment for segment in found}, summary)
-        summary.answered = subject.answer(store, data_dir, policy, controls)
-        subject.mark_done(progress, spool, found, controls)
+        summary.answered = subject.answer(store, data_dir, policy, waiting.controls)
+        subject.mark_done(progress, spool, waiting)
         _remove_loaded(progress, spool, found, summary)
         if without:
             subject.retire(store, data_dir)

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,8 @@ from consent_middleware.spool import Control
 log = logging.getLogger("analytics")
 
 OWNER_GRACE_SECONDS: Final = 60.0
+# A worker syncs its newest rows within a second (SpoolLimits.sync_seconds); before that, the loader can't take them.
+SYNCED_SECONDS: Final = 3.0
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -40,6 +42,7 @@ class Segment(msgspec.Struct, frozen=True):
     finished: bool
     torn: int  # bytes behind the last block that can't be believed
     born: float  # seconds since 1970
+    unsynced: bool = False  # a living worker has rows behind the last block: they are not to be had yet
 
     @property
     def end(self) -> int:
@@ -125,7 +128,9 @@ def _read(path: Path, *, still_written: bool) -> Segment:
         torn = len(tail) - keep
         if keep:
             blocks.append(Block(start, start + keep, tail.count(b"\n", 0, keep), None))
-    return Segment(f"{path.parent.name}/{path.stem}", path, tuple(blocks), finished, torn, born)
+    # Looked at after the blocks: a row of before is in a block or seen here.
+    unsynced = not finished and size > start and _bytes(path, start, start + 1) not in (b"", b"\0")
+    return Segment(f"{path.parent.name}/{path.stem}", path, tuple(blocks), finished, torn, born, unsynced)
 
 
 def _bytes(path: Path, start: int, end: int) -> bytes:
@@ -144,18 +149,23 @@ def read_block(segment: Segment, block: Block) -> bytes | None:
     return data
 
 
-def read_controls(segment: Segment, offset: int) -> tuple[list[Control], int]:
-    """Control records behind `offset`, and the offset behind the last whole one."""
+def read_controls(
+    segment: Segment, offset: int, may_go: Callable[[Control], bool] = lambda control: True
+) -> tuple[list[Control], int]:
+    """Control records behind `offset` up to the first that may not go yet, and the offset behind the last of them."""
     try:
         data = segment.controls.read_bytes()[offset:]
     except FileNotFoundError:
         return [], offset
-    whole = data.rfind(b"\n") + 1
     decoder = msgspec.json.Decoder(Control)
     found = []
-    for line in data[:whole].splitlines():
+    for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
         try:
-            found.append(decoder.decode(line))
+            control = decoder.decode(line)
+            if not may_go(control):
+                break
+            found.append(control)
         except msgspec.MsgspecError:  # was never acknowledged; it must not hold up the ones that were
             log.warning("%s: a control record of %d bytes can't be read and is left out", segment.name, len(line))
-    return found, offset + whole
+        offset += len(line)
+    return found, offset

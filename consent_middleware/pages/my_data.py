@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
@@ -20,21 +23,21 @@ from consent_middleware.pages.rendering import page, page_language
 from consent_middleware.pages.requests import right_titles
 from consent_middleware.pages.same_site import from_this_site
 from consent_middleware.pages.words import Words, words_for
-from consent_middleware.rights.desk import ANSWER_SECONDS
+from consent_middleware.rights.copies import Copy, look, outdate
 from consent_middleware.rights.upkeep import note
 
 if TYPE_CHECKING:
     from consent_middleware.services import Services
     from consent_middleware.spool import Kind
 
+log = logging.getLogger("consent_middleware")
 VERBS: Final[tuple[Kind, ...]] = ("erase", "restrict", "unrestrict", "object", "correct")
 SHOWN_VERBS: Final = ("correct", "restrict", "object", "erase")
-# An answer is asked for once in so many seconds for each visitor; whoever comes back sooner reads the same one.
-FRESH_SECONDS = 600
-# An answer that has not come by then is asked for again: an erasure took it away, or the service was not running.
-ASK_AGAIN_SECONDS = 30
+# The same request sent again within so many seconds has the same reference.
+SAME_SECONDS = 600
+# What a script does that finds a copy while a newer one is being prepared.
+RETRY_SECONDS = 2
 MAX_ROWS_SHOWN = 200
-MAX_ASKED = 10_000
 # What the answer says of a right that is in force.
 SWITCHES: Final = {"restrict": "restricted", "object": "objected"}
 VISITOR_COOKIES = ("__Host-visitor", "visitor")
@@ -48,25 +51,36 @@ def visitor_of(request: Request) -> str | None:
 
 def ticket_for(services: Services, visitor: str, what: str, now: float) -> str:
     """A ticket that only the holder of the cookie can name: keyed, so that nobody can guess another's."""
-    message = f"{what}|{visitor}|{int(now // FRESH_SECONDS)}".encode()
+    message = f"{what}|{visitor}|{int(now // SAME_SECONDS)}".encode()
     key = b"my data " + services.secret_keys[-1].encode()
     return hmac.new(key, message, hashlib.sha256).hexdigest()[:44]
 
 
+def copy_ticket(services: Services, visitor: str) -> str:
+    """The ticket of a visitor's copy, always the same: a newer copy takes the place of the one before."""
+    return ticket_for(services, visitor, "copy", 0.0)
+
+
 async def show(services: Services, request: Request) -> Response:
-    """GET: the page, or with `?format=json` or `csv` the answer itself; 202 while it is being prepared."""
+    """GET: the page, or with `?format=json` or `csv` the copy itself; 202 while it is being prepared.
+
+    With `after` (ms since 1970) a copy as of then or before counts as none: so a page waits for the newer one.
+    """
     form = request.query_params.get("format", "")
     t = words_for(services.policy, page_language(services.policy, request))
     visitor = visitor_of(request)
-    answer = await _answer(services, visitor) if visitor else None
+    copy = await _copy(services, visitor) if visitor else None
     browsed = "text/html" in request.headers.get("accept", "")
     if form in {"json", "csv"} and (visitor or not browsed):  # a page tells a person better that there is nothing
-        if visitor and answer is not None:
+        if copy is not None and copy.as_of <= _after(request):
+            copy = None
+        if visitor and copy is not None:
             # Noted as answered at once: the copy itself may be taken away before anybody looks whether it lies there.
             ticket = ticket_for(services, visitor, "export", time.time())
             await asyncio.to_thread(note, services.data_dir, "export", ticket, answered=f"taken away as {form}")
-        return _download(form, visitor, answer, t)
+        return _download(form, visitor, copy, t)
     done = request.query_params.get("done", "")
+    answer = copy.answer if copy is not None else None
     held = decoded(answer)
     rows = rows_of(answer)
     columns, lines = table_of(rows[-MAX_ROWS_SHOWN:][::-1], t)
@@ -75,7 +89,8 @@ async def show(services: Services, request: Request) -> Response:
         request,
         "data.html",
         visitor=visitor,
-        ready=answer is not None,
+        copy=copy,
+        as_of=dt.datetime.fromtimestamp(copy.as_of / 1000, dt.UTC) if copy else None,
         lines=lines,
         columns=columns,
         total=len(rows),
@@ -89,47 +104,55 @@ async def show(services: Services, request: Request) -> Response:
     )
 
 
-async def _answer(services: Services, visitor: str) -> bytes | None:
+def _after(request: Request) -> int:
+    given = request.query_params.get("after", "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 16 else 0
+
+
+async def _copy(services: Services, visitor: str) -> Copy | None:
+    """The copy that is there, if one is; one that is older than a minute is asked for anew, as is none."""
     from consent_middleware.capture import visitor_key
 
-    now = time.time()
-    ticket = ticket_for(services, visitor, "export", now)
-    if (answer := services.desk.answer(ticket)) is not None:
-        return answer
-    asked = _asked(services)
-    if now - asked.get(ticket, 0.0) > ASK_AGAIN_SECONDS:
-        if len(asked) >= MAX_ASKED:
-            asked.clear()
-        asked[ticket] = now
-        await services.desk.ask("export", visitor_key(visitor), ticket)
-    return None
+    ticket = copy_ticket(services, visitor)
+    copy, asking = await asyncio.to_thread(_look, services, ticket)
+    if asking:
+        try:
+            await services.desk.ask("export", visitor_key(visitor), ticket)
+        except OSError:
+            if copy is None:
+                raise
+            log.exception("a newer copy could not be asked for; the one that is there is shown")
+    return copy
 
 
-def _asked(services: Services) -> dict[str, float]:
-    """When this worker asked for an answer, by its ticket."""
-    asked: dict[str, float] = services.policy.__dict__.setdefault("_asked", {})
-    return asked
+def _look(services: Services, ticket: str) -> tuple[Copy | None, bool]:
+    return look(services.data_dir, ticket, services.desk.answer(ticket), time.time())
 
 
-def _withdraw_answers(services: Services, visitor: str) -> None:
-    """What was prepared for this visitor in the last day is gone at once, whether or not the service is running."""
-    now = time.time()
-    moments = (now - back * FRESH_SECONDS for back in range(ANSWER_SECONDS // FRESH_SECONDS + 1))
-    services.desk.withdraw(ticket_for(services, visitor, "export", moment) for moment in moments)
-    _asked(services).pop(ticket_for(services, visitor, "export", now), None)
+def _withdraw_copy(services: Services, visitor: str) -> None:
+    """What was prepared for this visitor is gone at once, whether or not the service is running."""
+    ticket = copy_ticket(services, visitor)
+    services.desk.withdraw([ticket])
+    try:
+        outdate(services.data_dir, ticket, time.time())
+    except OSError:
+        log.exception("it could not be noted that copies of before are out of date")
 
 
-def _download(form: str, visitor: str | None, answer: bytes | None, t: Words) -> Response:
+def _download(form: str, visitor: str | None, copy: Copy | None, t: Words) -> Response:
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     if visitor is None:
         error = t("There is no visitor cookie in this browser, so there is nothing that we could find by it.")
         return JSONResponse({"state": "no-visitor", "error": error}, 404, headers=headers)
-    if answer is None:
-        return JSONResponse({"state": "being-prepared"}, 202, headers={**headers, "retry-after": "2"})
+    if copy is None:
+        return JSONResponse({"state": "being-prepared"}, 202, headers={**headers, "retry-after": str(RETRY_SECONDS)})
+    headers["last-modified"] = formatdate(copy.as_of / 1000, usegmt=True)
+    if copy.renewing:
+        headers["retry-after"] = str(RETRY_SECONDS)
     headers["content-disposition"] = f'attachment; filename="my-data.{form}"'
     if form == "json":
-        return Response(answer, media_type="application/json", headers=headers)
-    return Response(csv_of(rows_of(answer)), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(copy.answer, media_type="application/json", headers=headers)
+    return Response(csv_of(rows_of(copy.answer)), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def titles(t: Words) -> dict[str, str]:
@@ -189,7 +212,7 @@ def ask(verb: Kind) -> Callable[[Services, Request], Awaitable[Response]]:
                 )
         await services.desk.ask(verb, visitor_key(visitor), ticket, text)
         # What was prepared before is out of date now: the page shows what is true after the request.
-        await asyncio.to_thread(_withdraw_answers, services, visitor)
+        await asyncio.to_thread(_withdraw_copy, services, visitor)
         await asyncio.to_thread(note, services.data_dir, verb, ticket, text)
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"state": "accepted", "request": verb, "reference": ticket[:8]}, 202)

@@ -6,6 +6,7 @@ the answer into `answers/<ticket>.json`, readable by the owner only, and takes i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from consent_middleware.spool import Kind, Spool
 
 ANSWER_SECONDS: Final = 24 * 3600
+# A mark of when a copy was asked for (copies.py) means nothing after a minute, and outlives every pass of the loader.
+MARK_SECONDS: Final = 600
 _TICKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -33,6 +36,11 @@ def answer_path(data_dir: Path, ticket: str) -> Path:
     if not _TICKET.fullmatch(ticket):
         raise ValueError("not a ticket")
     return Path(data_dir) / "answers" / f"{ticket}.json"
+
+
+def mark_path(data_dir: Path, ticket: str) -> Path:
+    """Where it is noted when the copy of a ticket was last asked for."""
+    return answer_path(data_dir, ticket).with_suffix(".asked")
 
 
 class Desk:
@@ -106,11 +114,13 @@ def remove_answers_about(data_dir: Path, visitors: Collection[int]) -> int:
 
 
 def remove_old_answers(data_dir: Path, now: float | None = None) -> int:
-    """Take away answers older than 24 hours; how many were."""
-    limit = (time.time() if now is None else now) - ANSWER_SECONDS
+    """Take away answers older than 24 hours, and marks that say nothing any more; how many answers were."""
+    now = time.time() if now is None else now
     removed = 0
-    for path in (Path(data_dir) / "answers").glob("*.json"):
-        if path.stat().st_mtime < limit:
-            path.unlink(missing_ok=True)
-            removed += 1
+    for pattern, seconds in (("*.json", ANSWER_SECONDS), ("*.asked", MARK_SECONDS)):
+        for path in (Path(data_dir) / "answers").glob(pattern):
+            with contextlib.suppress(FileNotFoundError):  # a worker took it away first
+                if path.stat().st_mtime < now - seconds:
+                    path.unlink(missing_ok=True)
+                    removed += pattern == "*.json"
     return removed

@@ -17,6 +17,7 @@ from analytics import errands, subject
 from analytics.cli.erase import erase
 from analytics.ingest import loader, quarantine
 from analytics.ingest.loader import load_pending
+from analytics.ingest.segments import SYNCED_SECONDS
 from analytics.store import Store, open_store
 from consent_middleware.capture import visitor_key
 from consent_middleware.rights.desk import Desk
@@ -207,7 +208,7 @@ def test_a_visitor_that_nobody_knows_is_no_erasure_of_nothing(tmp_path: Path) ->
 
 def test_a_visitor_is_known_whose_only_row_no_block_holds_yet(tmp_path: Path, plain_store: Store) -> None:
     """The visit was a moment ago: the worker that wrote it lives, and syncs it within its second."""
-    assert 2 * SpoolLimits().sync_seconds < errands.SYNCED_SECONDS
+    assert 2 * SpoolLimits().sync_seconds < SYNCED_SECONDS
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=1.0))
     spool.append(row(1, visitor=MARY))
     assert errands.find(plain_store, tmp_path, POLICY, MARY)
