@@ -33,8 +33,9 @@ def truncate(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return ""
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
+    if isinstance(parsed, ipaddress.IPv6Address):
+        # By its number: a zone behind `%` is any text, and stayed where the address was that of a network.
+        parsed = parsed.ipv4_mapped or ipaddress.IPv6Address(int(parsed))
     length = 24 if parsed.version == 4 else 48
     return str(ipaddress.ip_network((parsed, length), strict=False).network_address)
 
