@@ -134,7 +134,7 @@ def read_manifest(path: Path) -> SealedRelease:
     try:
         envelope = json.loads(raw)
         manifest = envelope["manifest"]
-        period = Period.parse(manifest["period"])
+        period = Period.parse(str(manifest["period"]))
         site, name = manifest["site"], manifest["file"]["name"]
         number = manifest["number"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -383,3 +383,11 @@ def test_the_columns_are_the_contract() -> None:
     pq.write_table(pa.table({"visitor": [1]}), buffer)
     with pytest.raises(SealError, match="this one has visitor"):
         read_parquet(buffer.getvalue())
+
+
+@pytest.mark.parametrize("period", [1, None, [], {}, "day", "day:2026-13-01"])
+def test_a_manifest_whose_period_is_none_says_so(tmp_path: Path, period: Any) -> None:
+    path = tmp_path / "day.json"
+    path.write_bytes(json.dumps({"manifest": {"period": period}}).encode())
+    with pytest.raises(sealed.SealError, match=r"day\.json: not a manifest"):
+        sealed.read_manifest(path)
