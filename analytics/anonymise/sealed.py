@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from analytics.anonymise.signing import is_signed
 COLUMNS = ("site", "period", "cube", "key", "metric", "value", "sigma")
 FORMAT = 1
 GENESIS = "0" * 64
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}\.parquet")
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -139,7 +141,7 @@ def read_manifest(path: Path) -> SealedRelease:
         number = manifest["number"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SealError(f"{path}: not a manifest ({error!r})") from None
-    if not isinstance(site, str) or not isinstance(name, str) or "/" in name or not isinstance(number, int):
+    if not isinstance(site, str) or not isinstance(number, int) or not _FILE_NAME.fullmatch(str(name)):
         raise SealError(f"{path}: not a manifest (site, number or file name)")
     return SealedRelease(
         site=site,

@@ -385,6 +385,15 @@ def test_the_columns_are_the_contract() -> None:
         read_parquet(buffer.getvalue())
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../day.parquet", "a/b.parquet", ".parquet", "\x00.parquet", 1, None])
+def test_a_manifest_names_a_file_beside_it(tmp_path: Path, name: Any) -> None:
+    path = tmp_path / "day.json"
+    manifest = {"period": "day:2026-11-20", "site": "example.org", "number": 1, "file": {"name": name}}
+    path.write_bytes(json.dumps({"manifest": manifest}).encode())
+    with pytest.raises(sealed.SealError, match=r"day\.json: not a manifest"):
+        sealed.read_manifest(path)
+
+
 @pytest.mark.parametrize("period", [1, None, [], {}, "day", "day:2026-13-01"])
 def test_a_manifest_whose_period_is_none_says_so(tmp_path: Path, period: Any) -> None:
     path = tmp_path / "day.json"
