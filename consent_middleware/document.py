@@ -240,7 +240,7 @@ class Document:
                 self._page_language = found[1].decode("ascii")
             if gate is None:
                 if last and self._nonce is None:
-                    return self._whole(chunk)
+                    return self._whole(bytes(chunk))  # some send a bytearray or a memoryview, which are no keys
                 gate = self._gate = self._make_gate()
             left = gate.feed(chunk)
             return left + gate.close() if last else left

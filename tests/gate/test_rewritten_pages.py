@@ -113,6 +113,21 @@ def test_what_rewriting_counts_is_counted_from_memory_too(tmp_path: Path, monkey
     assert len(rewrote) == 4
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_body_that_is_no_bytes_is_rewritten_too(tmp_path: Path, kind: Any) -> None:
+    async def ask() -> None:
+        current: list[Any] = []
+        app = wrapped(site(current), tmp_path, POLICY)
+        expected = await get(app, current, asks())
+        scope, page, answer = asks()
+        for _ in range(3):
+            assert await get(app, current, (scope, kind(page), answer)) == expected
+        assert expected != (page,)
+        await app.close()
+
+    asyncio.run(ask())
+
+
 def test_pages_with_a_token_of_their_own_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rewritten, "SEEN_ONCE", 50)
     monkeypatch.setattr(rewritten, "REMEMBERED_BYTES", 100_000)
