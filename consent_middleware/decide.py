@@ -44,11 +44,13 @@ VISITOR_SUBJECT = "visitor:"
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a choice came to: the choice as the cookie carries it, whole Set-Cookie values, the last entry."""
+    """What a choice came to: the choice as the cookie carries it, whole Set-Cookie values, the last entry, and whether
+    rows captured before are owed an erasure."""
 
     choice: Choice
     set_cookies: list[bytes]
     record: ConsentRecord | None
+    erases: bool = False
 
 
 async def decide(
@@ -128,7 +130,7 @@ async def decide(
         host=browser.host,
         secure=browser.secure,
     )
-    return Outcome(choice, set_cookies, records[-1] if records else None)
+    return Outcome(choice, set_cookies, records[-1] if records else None, erases=erasure is not None)
 
 
 class _Browser:

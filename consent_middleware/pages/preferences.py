@@ -19,7 +19,7 @@ from consent_middleware.pages.refusals import refused, unreadable
 from consent_middleware.pages.rendering import page, page_language, render
 from consent_middleware.pages.revisions import keep
 from consent_middleware.pages.same_site import from_this_site, safe_return
-from consent_middleware.pages.words import words_for
+from consent_middleware.pages.words import Words, words_for
 
 if TYPE_CHECKING:
     from consent_middleware.decision import Decision
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 METHODS = {"banner": "banner", "preferences": "preferences", "control": "preferences", "placeholder": "banner"}
 
 
+# What a redirect says of a choice after which the visits captured before it are erased.
+ERASED = "erased"
 # Stands between the introduction and the cards, where the page tells what is chosen at present.
 SLOT = "\x02"
 
@@ -52,6 +54,13 @@ def shown(policy: PrivacyPolicy, language: str, regime: str, source: str) -> byt
     return purposes_html(policy, language, regime, frozenset()).replace(SLOT, "").encode()
 
 
+def _saved(t: Words, *, erases: bool) -> str:
+    said = [t("Your choice is saved.")]
+    if erases:
+        said.append(t("The visits recorded with your consent are being erased."))
+    return " ".join(said)
+
+
 async def show(
     services: Services, request: Request, *, status: int = 200, message: str = "", receipt: str = ""
 ) -> Response:
@@ -66,7 +75,7 @@ async def show(
         return_to = "/"
     t = words_for(policy, language)
     if request.query_params.get("saved") and not message:
-        message = t("Your choice is saved.")
+        message = _saved(t, erases=request.query_params["saved"] == ERASED and not decision.allows(policy.capture.purpose))
         if once := request.query_params.get("receipt"):
             receipt = f"{policy.site.prefix}/receipt?once={quote(once)}"
     granted = decision.granted & policy.optional_purposes
@@ -169,6 +178,7 @@ async def record(
         return refused(services, request, 503, t("Your choice is not stored"), failed)
     # A withdrawal leaves a cookie without an identifier: the receipt can be fetched now, and not later.
     once = ""
+    saved = ERASED if outcome.erases else "1"
     if decision.record_id and outcome.choice.record_id is None:
         once = one_time_link(services, decision.record_id)
     response: Response
@@ -181,18 +191,19 @@ async def record(
                 "regime": decision.regime,
                 "signals": list(decision.signals),
                 "revision": policy.revision,
+                "message": _saved(t, erases=outcome.erases),
                 "clear": storage_keys(policy, policy.optional_purposes - granted),
                 "receipt": f"{policy.site.prefix}/receipt?once={once}" if once else None,
             }
         )
     elif once:
         response = RedirectResponse(
-            f"{policy.site.prefix}/?{urlencode({'saved': 1, 'receipt': once, 'return': return_to})}", 303
+            f"{policy.site.prefix}/?{urlencode({'saved': saved, 'receipt': once, 'return': return_to})}", 303
         )
     elif request.headers.get("cookie") and sent.source != "preferences":
         response = RedirectResponse(return_to, 303)
     elif sent.source == "preferences" and request.headers.get("cookie"):
-        response = RedirectResponse(f"{policy.site.prefix}/?{urlencode({'saved': 1, 'return': return_to})}", 303)
+        response = RedirectResponse(f"{policy.site.prefix}/?{urlencode({'saved': saved, 'return': return_to})}", 303)
     else:
         # No cookie came, so it is not known yet whether this browser keeps any: look once, and do not loop.
         query = urlencode({"return": return_to, "lang": language})

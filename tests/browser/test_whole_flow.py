@@ -53,6 +53,7 @@ def test_a_visit_from_the_first_page_to_the_withdrawal(site: Any, new_context: A
 
     page.goto(site.url + "/articles")
     page.locator(".consent-withdraw:visible").click()
+    page.get_by_role("status").filter(has_text="The visits recorded with your consent are being erased.").wait_for()
     page.wait_for_load_state("networkidle")
     page.goto(site.url + "/events")
     eventually(

@@ -259,6 +259,26 @@ def test_the_form_of_a_withdrawal_leads_to_its_receipt(visitor: TestClient) -> N
     assert visitor.get(f"/_consent/receipt?{link}").status_code == 200
 
 
+ERASING = "The visits recorded with your consent are being erased."
+
+
+@pytest.mark.parametrize("kept", [[], ["marketing"]], ids=["all taken back", "statistics taken back"])
+def test_whoever_takes_statistics_back_is_told_that_the_visits_are_erased(visitor: TestClient, kept: list[str]) -> None:
+    post(visitor, "accept")
+    saved = post(visitor, "save", source="preferences", purpose=kept)
+    assert ERASING in visitor.get(saved.headers["location"]).text
+    post(visitor, "accept")
+    answer = visitor.post("/_consent/", json={"choice": "save", "purpose": kept, "language": "de"})
+    assert answer.json()["message"].endswith("Die mit Ihrer Einwilligung aufgezeichneten Besuche werden jetzt gelöscht.")
+
+
+def test_nobody_is_told_of_an_erasure_that_does_not_happen(visitor: TestClient) -> None:
+    post(visitor, "accept")
+    saved = post(visitor, "save", source="preferences", purpose=["analytics"])  # statistics stay
+    assert ERASING not in visitor.get(saved.headers["location"]).text
+    assert ERASING not in visitor.get("/_consent/?saved=erased").text  # a link that somebody made up
+
+
 @pytest.mark.parametrize("accepts", ["text/html", "application/json"])
 def test_there_is_no_receipt_without_a_record_and_the_answer_says_why(visitor: TestClient, accepts: str) -> None:
     post(visitor, "reject")

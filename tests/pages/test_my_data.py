@@ -48,6 +48,7 @@ def test_without_a_cookie_it_says_that_nothing_can_be_found_and_where_to_write(t
     visitor = browser(tmp_path)
     page = words(visitor.get("/_consent/data").text)
     assert "There is no visitor cookie in this browser" in page
+    assert "If you withdraw your consent, the visits recorded with it are erased." in page
     assert "Letters, enquiries, membership and payments cannot be found by a cookie." in page
     assert "privacy@larkfield.example" in page
     assert visitor.get("/_consent/data?format=json").status_code == 404

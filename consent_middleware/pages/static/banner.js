@@ -21,7 +21,7 @@
     state: () => ready.then(snapshot),
     onchange: (listener) => { listeners.add(listener); return () => listeners.delete(listener); },
     open: () => open(),
-    withdraw: () => send({ choice: "reject", source: "api" }),
+    withdraw: () => send({ choice: "reject", source: "api", language: box.lang }),
   });
 
   // --- what follows from a decision ---
@@ -110,15 +110,15 @@
     const withdrawn = [...previous].filter((id) => !result.purposes[id]);
     let blocked = false;
     doc.addEventListener("securitypolicyviolation", (event) => {
-      if (event.disposition === "enforce" && !blocked) { blocked = true; again(result.receipt); }
+      if (event.disposition === "enforce" && !blocked) { blocked = true; again(result); }
     });
     take(result);
     signal();
     tell(withdrawn);
     settle();
-    status(data.saved, result.receipt);
+    status(result.message, result.receipt);
     // A third party's script that runs can't be stopped: the page starts afresh without it.
-    if (withdrawn.some((id) => guarded.includes(id))) again(result.receipt);
+    if (withdrawn.some((id) => guarded.includes(id))) again(result);
   };
   // Reload, and come back to the same place: the browser restores the scroll position, the history entry the rest.
   const place = (element) => {
@@ -126,9 +126,9 @@
     for (let node = element; node && node !== root && node !== doc.body; node = node.parentElement) path.unshift([...node.parentElement.children].indexOf(node));
     return path;
   };
-  const again = (receipt, once) => {
+  const again = ({ message, receipt }, once) => {
     const focus = before && before.isConnected && !box.contains(before) ? place(before) : [];
-    history.replaceState({ ...history.state, consent: { y: scrollY, x: scrollX, focus, receipt, here: once && location.href } }, "", once);
+    history.replaceState({ ...history.state, consent: { y: scrollY, x: scrollX, focus, message, receipt, here: once && location.href } }, "", once);
     location.reload();
   };
   const comeBack = () => {
@@ -140,7 +140,7 @@
     for (const index of state.focus) target = target && target.children[index];
     if (target && target !== doc.body) target.focus({ preventScroll: true });
     scrollTo(state.x, state.y);
-    if (!state.here) status(data.saved, state.receipt);
+    if (!state.here) status(state.message, state.receipt);
   };
   // Focus goes to where the visitor was before the banner, or to the control that took the banner's place.
   const settle = () => {
@@ -188,7 +188,7 @@
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || !window.CompressionStream) return;
     event.preventDefault();
     before = link.closest(".consent-placeholder");
-    again("", link.href);
+    again({}, link.href);
   });
   doc.addEventListener("submit", (event) => {
     const form = event.target, button = event.submitter;
