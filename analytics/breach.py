@@ -23,16 +23,27 @@ from consent_middleware.rights.register import FORGOTTEN, Register
 
 HOURS: Final = 72
 READ_AT_ONCE: Final = 2_000
+EMAIL: Final = "email:"
 
 
 class Affected(msgspec.Struct, frozen=True):
-    """What one store held in the window. `people` where it leads to them; None where it can't."""
+    """What one store held in the window. `people` where it leads to them; None where it can't.
+
+    `addresses`: whom of them to write to. `references`: others by name, of whom no address is known. Those who are in
+    neither are known to nobody: they, too, can be told by a public notice only.
+    """
 
     store: str
     rows: int
     people: int | None
     what: str
-    reachable: str
+    addresses: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    @property
+    def unreached(self) -> bool:
+        """Whether somebody of this store may be left whom no letter reaches."""
+        return self.people is None or self.people > len(self.addresses)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -66,10 +77,8 @@ def report(
         if found is None:
             asked.append(name)
             continue
-        people = {str(subject) for subject in found}
-        affected.append(
-            Affected(name, len(list(found)), len(people), "the site's own table", ", ".join(sorted(people)))
-        )
+        people = sorted({str(subject) for subject in found})
+        affected.append(_named(name, len(list(found)), len(people), "the site's own table", people))
     return Report(
         first, last, noticed, noticed + dt.timedelta(hours=HOURS), policy.controller.supervisory_authority,
         [part for part in affected if part.rows], asked,
@@ -83,13 +92,13 @@ def _visits(store: Store, first: dt.datetime, last: dt.datetime) -> Affected:
         {"first": first, "last": last},
     )[0]
     what = "pages, referring host, country, browser, device, interactions; no name, no address"
-    return Affected("visits", int(rows), int(people), what, "on the site only: nobody's address is known by a visit")
+    return Affected("visits", int(rows), int(people), what)
 
 
 def _waiting(data_dir: Path) -> Affected:
     """Rows that are not loaded yet: all of them, because nobody has read their times."""
     rows = sum(block.rows for segment in segments(Path(data_dir) / "spool") for block in segment.blocks)
-    return Affected("spool", rows, None, "as visits, not loaded yet or being removed", "on the site only")
+    return Affected("spool", rows, None, "as visits, not loaded yet or being removed")
 
 
 def _requests(data_dir: Path, first: dt.datetime, last: dt.datetime) -> Affected:
@@ -100,7 +109,7 @@ def _requests(data_dir: Path, first: dt.datetime, last: dt.datetime) -> Affected
         if request.subject != FORGOTTEN and any(first <= event.at <= last for event in request.events)
     ]
     people = sorted({request.subject for request in found})
-    return Affected("requests", len(found), len(people), "subject, right, reasons", ", ".join(people))
+    return _named("requests", len(found), len(people), "subject, right, reasons", people)
 
 
 def _consents(ledger: Ledger, first: dt.datetime, last: dt.datetime) -> Affected:
@@ -119,7 +128,36 @@ def _consents(ledger: Ledger, first: dt.datetime, last: dt.datetime) -> Affected
                     subjects.add(ledger.subject_of(record) or "")
     known = sorted(subject for subject in subjects if subject and not subject.startswith("visitor:"))
     what = "choice, time, hash of the text; the subject is encrypted"
-    return Affected("consents", rows, len(subjects - {""}), what, ", ".join(known) or "on the site only")
+    return _named("consents", rows, len(subjects - {""}), what, known)
+
+
+def _named(store: str, rows: int, people: int, what: str, subjects: list[str]) -> Affected:
+    """With the address of everybody whom it is known of: the subject is one, or the site's tables say whose it is."""
+    addresses, references = set(), []
+    known = _addresses_by_subject() if any(not _is_address(subject) for subject in subjects) else {}
+    for subject in subjects:
+        if _is_address(subject):
+            addresses.add(subject.removeprefix(EMAIL))
+        elif subject in known:
+            addresses.add(known[subject])
+        else:
+            references.append(subject)
+    return Affected(store, rows, people, what, tuple(sorted(addresses)), tuple(references))
+
+
+def _is_address(subject: str) -> bool:
+    local, at, host = subject.removeprefix(EMAIL).rpartition("@")
+    return bool(local and at and "." in host) and not any(c.isspace() for c in subject)
+
+
+def _addresses_by_subject() -> dict[str, str]:
+    """How the consent ledger knows each person ("member:42") -> the address, of those whom the hooks name."""
+    found: dict[str, str] = {}
+    names = list(hooks.providers())
+    for address in (str(one) for name in names for one in hooks.call(name, "addresses") or ()):
+        for name in names:
+            found.update(dict.fromkeys(map(str, hooks.call(name, "subjects", address) or ()), address))
+    return found
 
 
 def as_dict(found: Report) -> dict[str, Any]:

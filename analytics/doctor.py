@@ -46,11 +46,12 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Everything that the doctor says; `problems` empty when all is well."""
+    """Everything that the doctor says; `problems` empty when all is well. `waiting_*`: in the spool and not loaded."""
 
     held: list[Part]
     bytes_on_disk: int
     bytes_a_row: float
+    waiting_rows: int
     waiting_bytes: int
     quarantined: int
     visitors: dict[str, int]
@@ -64,7 +65,12 @@ def examine(store: Store, data_dir: Path, policy: PrivacyPolicy, hooks: str | No
     problems: list[str] = []
     held = _held(store, policy.retention.raw_days, now, problems)
     progress = Progress.read(data_dir / "spool")
-    waiting = sum(s.end - progress.loaded.get(s.name, 0) for s in segments(data_dir / "spool"))
+    waiting = [
+        block
+        for segment in segments(data_dir / "spool")
+        for block in segment.blocks
+        if block.end > progress.loaded.get(segment.name, 0)
+    ]
     refused = [entry.reason for path in quarantine.files(data_dir) for entry in quarantine.read(path)]
     if refused:
         rows = "1 row is" if len(refused) == 1 else f"{len(refused)} rows are"
@@ -80,8 +86,8 @@ def examine(store: Store, data_dir: Path, policy: PrivacyPolicy, hooks: str | No
         f"request {r.number} ({r.right}) was due on {r.due}" for r in open_ if r.state(now.date()) == "overdue"
     ]
     return Found(
-        held, int(size), round(size / rows_held, 1) if rows_held else 0, waiting, len(refused), switches, problems,
-        kinds, len(open_),
+        held, int(size), round(size / rows_held, 1) if rows_held else 0, sum(block.rows for block in waiting),
+        sum(block.end - block.start for block in waiting), len(refused), switches, problems, kinds, len(open_),
     )  # fmt: skip
 
 

@@ -92,10 +92,10 @@ def clocks(policy: PrivacyPolicy) -> list[Clock]:
         Clock(ROWS, "retention.raw_days", f"{kept.raw_days} days", _rows, _end_rows),
         Clock("visits and cells, counted from those rows", "retention.raw_days", "as long as those rows",
               _counted, _end_counted),
-        Clock("rows not loaded yet", "capture.spool_max_age_days", f"{policy.capture.spool_max_age_days} days",
+        Clock("rows in the spool", "capture.spool_max_age_days", f"{policy.capture.spool_max_age_days} days",
               _spool, _nothing),
         Clock("rows that could not be loaded", "retention.raw_days", f"{kept.raw_days} days", _refused, _end_refused),
-        Clock("sealed totals", "retention.cells_months", f"{kept.cells_months} months", _totals, _end_totals),
+        Clock("sealed releases", "retention.cells_months", f"{kept.cells_months} months", _totals, _end_totals),
         Clock("imported totals of another tool", "retention.cells_months",
               f"{kept.cells_months} months after their import", _imported, _end_imported),
         Clock("records of consent", "retention.consent_record_years",
@@ -180,7 +180,8 @@ def _end_counted(place: Place) -> int:
 def _spool(place: Place) -> Held:
     found = list(segments(place.data_dir / "spool"))
     days = dt.timedelta(days=place.policy.capture.spool_max_age_days)
-    return _by_times(place, [dt.datetime.fromtimestamp(s.born, dt.UTC) for s in found if s.end], days)
+    held = _by_times(place, [dt.datetime.fromtimestamp(s.born, dt.UTC) for s in found if s.end], days)
+    return msgspec.structs.replace(held, count=sum(block.rows for segment in found for block in segment.blocks))
 
 
 def _refused(place: Place) -> Held:
@@ -303,11 +304,12 @@ def _end_answers(place: Place) -> int:
 
 def _questions(place: Place) -> Held:
     months = place.policy.retention.query_log_months
-    found = sorted(path.stem for path in (place.data_dir / "query-log").glob("*.jsonl"))
-    if not found:
+    count, first, last = QueryLog(place.data_dir, months).held()
+    if first is None:
         return Held()
-    first, last = (dt.date.fromisoformat(f"{stem}-01") for stem in (found[0], found[-1]))
-    return _held(place, len(found), _midnight(first), _midnight(last), _midnight(months_after(first, months + 1)))
+    # A month goes as a whole, when its last day is as old as that.
+    ends = _midnight(months_after(first.date().replace(day=1), months + 1))
+    return _held(place, count, first, last, ends)
 
 
 def _end_questions(place: Place) -> int:

@@ -11,6 +11,11 @@ from analytics.cli.common import errands_on, load_policy, store_option
 from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
 
+PUBLIC_NOTICE = (
+    "Where the risk to them is high, people of whom no address is known are told by a public notice, on the site or in "
+    "the press (GDPR Art. 34(3)(c))."
+)
+
 
 def moment(text: str) -> dt.datetime:
     """A time with its zone, UTC when it names none. Raises UserError."""
@@ -63,7 +68,14 @@ def breach(
     for part in found.affected:
         people = "people unknown" if part.people is None else counted(part.people, "person", "people")
         click.echo(f"{part.store}: {counted(part.rows, 'row')}, {people}: {part.what}")
-        click.echo(f"  to be told: {part.reachable}")
+        if part.addresses:
+            click.echo(f"  write to: {', '.join(part.addresses)}")
+        if part.references:
+            click.echo(f"  no address is known of: {', '.join(part.references)}")
+        elif part.unreached:
+            click.echo("  no address is known of anybody else here" if part.addresses else "  no address is known")
+    if any(part.unreached for part in found.affected):
+        click.echo(PUBLIC_NOTICE)
     if not found.affected:
         click.echo("Nothing of that time is held any more.")
     if found.not_asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,30 +46,34 @@ def _print(found: Found) -> None:
     from rich.table import Column, Table
 
     console = Console(soft_wrap=True)
+    plain = partial(Table, box=None, pad_edge=False, header_style="dim", title_justify="left")
     if found.held:
-        table = Table(
-            *(Column(name, overflow="fold") for name in ("site", "basis", "rows", "visitors")),
-            *(Column(name, min_width=10) for name in ("since", "until", "kept until")),
-            title="Held (times in UTC)", box=None, pad_edge=False,
+        table = plain(
+            Column("site", overflow="fold"), Column("basis", no_wrap=True),
+            *(Column(name, justify="right", no_wrap=True) for name in ("rows", "visitors")),
+            *(Column(name, no_wrap=True) for name in ("since", "until", "kept until")),
+            title="Held (days in UTC)",
         )  # fmt: skip
         for part in found.held:
-            times = [f"{time:%Y-%m-%d %H:%M}" for time in (part.since, part.until, part.kept_until)]
-            table.add_row(part.site, part.basis, f"{part.rows:,}", f"{part.visitors:,}", *times)
+            days = [f"{time:%Y-%m-%d}" for time in (part.since, part.until, part.kept_until)]
+            table.add_row(part.site, part.basis, f"{part.rows:,}", f"{part.visitors:,}", *days)
         console.print(table)
+        console.print(f"The newest row is of {max(part.until for part in found.held):%Y-%m-%d %H:%M} UTC.\n")
     else:
-        console.print("No visits are held.")
-    headings = ("what", "how many", "since", "kept", "the oldest ends")
-    clocks = Table(
-        *(Column(name, overflow="fold") for name in headings), title="Every kind and its clock (days in UTC)"
-    )
+        console.print("No visits are held.\n")
+    clocks = plain(
+        Column("what", overflow="fold"), Column("number", justify="right", no_wrap=True),
+        Column("since", no_wrap=True), Column("kept", overflow="fold"), Column("oldest ends", no_wrap=True),
+        title="Every kind and its clock (days in UTC)",
+    )  # fmt: skip
     for kind in found.kinds:
         since, ends = (f"{time:%Y-%m-%d}" if time else "" for time in (kind.since, kind.ends))
-        ends = f"[red]{ends} overdue[/red]" if kind.overdue else ends
+        ends = f"[red]{ends}\noverdue[/red]" if kind.overdue else ends
         clocks.add_row(kind.what, f"{kind.count:,}" if kind.count else "", since, kind.keeps, ends)
     console.print(clocks)
-    console.print(f"Requests about rights that are open: {found.requests_open}")
+    console.print(f"\nRequests about rights that are open: {found.requests_open}")
     console.print(f"On disk: {found.bytes_on_disk:,} bytes, {found.bytes_a_row} a row")
-    console.print(f"Waiting in the spool: {found.waiting_bytes:,} bytes")
+    console.print(f"Of the rows in the spool, not loaded yet: {found.waiting_rows:,} ({found.waiting_bytes:,} bytes)")
     for name, count in found.visitors.items():
         if count:
             console.print(f"Visitors {name}: {count}")

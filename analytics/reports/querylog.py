@@ -46,6 +46,15 @@ class QueryLog:
                 break
         return found[:count]
 
+    def held(self) -> tuple[int, dt.datetime | None, dt.datetime | None]:
+        """How many questions are held, and when (UTC) the oldest and the newest of them was asked."""
+        kept = [lines for path in sorted(self.folder.glob("*.jsonl")) if (lines := path.read_bytes().splitlines())]
+        if not kept:
+            return 0, None, None
+        ends = (msgspec.json.decode(line, type=Entry).at for line in (kept[0][0], kept[-1][-1]))
+        first, last = (dt.datetime.fromisoformat(at).replace(tzinfo=dt.UTC) for at in ends)
+        return sum(map(len, kept)), first, last
+
     def purge(self, today: dt.date) -> int:
         """Remove months older than are kept; how many files went."""
         index = today.year * 12 + today.month - 1 - self.keep_months

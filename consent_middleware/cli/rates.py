@@ -40,12 +40,13 @@ def rates(policy_path: Path, data_dir: Path, format_: str, days: int, purposes: 
         return
     headings = list(listed[0]) if purposes else [*HEADINGS]
     # Nothing is cut: headings break between words, and what stands below them has one line.
-    headings += ["yes, of those who chose"]
+    headings += ["said yes"]
     columns = [Column(name, no_wrap=" " not in name, min_width=max(map(len, name.split()))) for name in headings]
     table = Table(*columns, box=None, pad_edge=False, header_style="dim")
     for row in listed:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row.values()), _share(row))
     Console().print(table)
+    click.echo(f'"said yes" is the share of answers with a yes to {"it" if purposes else "at least one purpose"}.')
     if not purposes:
         click.echo(f'"refused" counts every no to all, also one that takes a yes back{_taken_back(counts)}.')
 

@@ -75,7 +75,9 @@ async def show(
         return_to = "/"
     t = words_for(policy, language)
     if request.query_params.get("saved") and not message:
-        message = _saved(t, erases=request.query_params["saved"] == ERASED and not decision.allows(policy.capture.purpose))
+        message = _saved(
+            t, erases=request.query_params["saved"] == ERASED and not decision.allows(policy.capture.purpose)
+        )
         if once := request.query_params.get("receipt"):
             receipt = f"{policy.site.prefix}/receipt?once={quote(once)}"
     granted = decision.granted & policy.optional_purposes

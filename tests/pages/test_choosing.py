@@ -269,7 +269,9 @@ def test_whoever_takes_statistics_back_is_told_that_the_visits_are_erased(visito
     assert ERASING in visitor.get(saved.headers["location"]).text
     post(visitor, "accept")
     answer = visitor.post("/_consent/", json={"choice": "save", "purpose": kept, "language": "de"})
-    assert answer.json()["message"].endswith("Die mit Ihrer Einwilligung aufgezeichneten Besuche werden jetzt gelöscht.")
+    assert answer.json()["message"].endswith(
+        "Die mit Ihrer Einwilligung aufgezeichneten Besuche werden jetzt gelöscht."
+    )
 
 
 def test_nobody_is_told_of_an_erasure_that_does_not_happen(visitor: TestClient) -> None:

@@ -57,11 +57,49 @@ def test_everybody_of_the_window_is_found_in_every_store(held: Path, store: Stor
     ledger.close()
     affected = {part.store: part for part in found.affected}
     assert (affected["visits"].rows, affected["visits"].people) == (2, 1)
-    assert affected["enquiries"].reachable == "a@b.example"
-    assert affected["requests"].reachable == "c@d.example"
-    assert affected["consents"].reachable == "email:e@f.example"
+    assert affected["enquiries"].addresses == ("a@b.example",)
+    assert affected["requests"].addresses == ("c@d.example",)
+    assert affected["consents"].addresses == ("e@f.example",), "an address, to be written to as it stands"
     assert found.tell_by == NOW + dt.timedelta(hours=72)
     assert found.not_asked == ["members"], "a table that can't tell is named, not left out"
+
+
+def test_a_reference_is_told_by_the_address_that_the_sites_tables_know(
+    held: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Members:
+        def find(self, subject: str) -> list[dict[str, object]]:
+            return []
+
+        def addresses(self) -> list[str]:
+            return ["m@members.example"]
+
+        def subjects(self, subject: str) -> list[str]:
+            return ["member:42"] if subject == "m@members.example" else []
+
+    monkeypatch.setattr(providers, "_PROVIDERS", {"members": Members()})
+    ledger = open_ledger(held)
+    for subject in ("member:42", "member:43"):
+        given = {"purpose": "newsletter", "given": True, "text": "Yes.", "subject": subject}
+        asyncio.run(append_consent(ledger, law_group(), **given))
+    Register(held).open("erasure", "visitor with reference abcd", identity="cookie")
+    found = report(store, held, law_group(), ledger, NOW - HOUR, NOW + HOUR, NOW)
+    ledger.close()
+    affected = {part.store: part for part in found.affected}
+    assert affected["consents"].addresses == ("e@f.example", "m@members.example")
+    assert affected["consents"].references == ("member:43",)
+    assert affected["requests"].references == ("visitor with reference abcd",)
+
+
+def test_the_command_says_whom_no_letter_reaches(held: Path, store: Store) -> None:
+    store.close()
+    Register(held).open("erasure", "visitor with reference abcd", identity="cookie")
+    start = ["breach", "--policy", str(POLICY), "--data-dir", str(held), "--hooks", "none"]
+    window = ["--from", f"{NOW - HOUR:%Y-%m-%dT%H:%M}", "--until", f"{NOW + HOUR:%Y-%m-%dT%H:%M}"]
+    told = CliRunner().invoke(analytics, [*start, *window]).output
+    assert "  write to: c@d.example\n  no address is known of: visitor with reference abcd" in told
+    assert "by a public notice" in told
+    assert "Art. 34(3)(c)" in told
 
 
 def test_nobody_of_another_time_is_named(held: Path, store: Store) -> None:

@@ -117,7 +117,7 @@ def test_the_survey_names_every_kind_and_what_is_overdue(everything: Path, store
     found = dict(retention.survey(place(everything, store)))
     assert all(isinstance(held, retention.Held) for held in found.values()), found
     held = {clock.what for clock, state in found.items() if not isinstance(state, str) and state.since}
-    assert held == {clock.what for clock in found} - {"rows not loaded yet", "refusals, without anything about anybody"}
+    assert held == {clock.what for clock in found} - {"rows in the spool", "refusals, without anything about anybody"}
     assert overdue(place(everything, store)) == {
         "rows that could not be loaded", "answers to be fetched", "questions to the internal reports",
         "salts of daily keys", "requests about rights", "disclosures", "the site's own: Enquiries",
