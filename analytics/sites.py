@@ -18,9 +18,7 @@ HELD = "SELECT DISTINCT site FROM (SELECT site FROM events UNION ALL SELECT site
 
 def named(policy: PrivacyPolicy | None) -> list[str]:
     """The hosts of `[site] hosts` without their ports, the first one first; "localhost" where it names none."""
-    if policy is None:
-        return []
-    return list(dict.fromkeys([policy.site.site_id, *(host.partition(":")[0] for host in policy.site.hosts)]))
+    return list(policy.site.site_ids) if policy else []
 
 
 def known_in(store: Store, policy: PrivacyPolicy | None) -> list[str]:

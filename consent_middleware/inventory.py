@@ -59,7 +59,10 @@ _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
 class Seen(msgspec.Struct, frozen=True, order=True):
-    """One thing that was seen: `kind` (cookie, storage, host, note), `name`, `where` (host, area, directive)."""
+    """One thing that was seen: `kind` (cookie, storage, host, note), `name`, `where` (host, area, directive).
+
+    `count` is a lower bound: what a worker remembers (a Cookie header, a rewritten page) is not counted again.
+    """
 
     kind: str
     name: str

@@ -42,6 +42,19 @@ class LazyGroup(click.Group):
         _take_common_options(command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # needed for a slip of the hand only
+
+            near = difflib.get_close_matches(args[0], self.commands_by_name, n=1)
+            if not near or near[0] in error.message or args[0].startswith("-"):
+                raise
+            raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, short) for name, (_, short) in self.commands_by_name.items()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from consent_middleware.transfers import refuse_transfer
@@ -38,6 +38,9 @@ CUBES = {
     ),
     "small": ("total", "channel", "country", "device", "visit-length"),
 }  # fmt: skip
+# By what an own cube can count, and what; the same test.
+CUBE_KEYS = tuple(name for name in CUBES["standard"] if name != "total")
+CUBE_METRICS = ("visitors", "visits", "pageviews", "events", "bounces")
 PERIODS = ("day", "week", "month")
 COOKIE_NAME = re.compile(r"^[!#$%&'*+\-.0-9A-Z^_`a-z|~]+$")  # RFC 9110 token; `*` is our wildcard too
 LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
@@ -255,6 +258,31 @@ def _anonymity(policy: PrivacyPolicy) -> Iterator[str]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield f'anonymity.cubes[{index}]: "{name}" is declared twice'
+    yield from _cube_names(policy)
+
+
+def _cube_names(policy: PrivacyPolicy) -> Iterator[str]:
+    """Misspelt here, a name would be found out when the first period is to be sealed, days later."""
+    for index, cube in enumerate(policy.anonymity.cubes):
+        if isinstance(cube, str):
+            if cube not in CUBES["standard"]:
+                yield f"anonymity.cubes[{index}]: {_unknown(cube, 'a cube', CUBES['standard'])}"
+            continue
+        for key in cube.keys:
+            if key not in CUBE_KEYS:
+                yield f"anonymity.cubes[{index}].keys: {_unknown(key, 'a key', CUBE_KEYS)}"
+        for metric in cube.metrics:
+            if metric not in CUBE_METRICS:
+                yield f"anonymity.cubes[{index}].metrics: {_unknown(metric, 'a metric', CUBE_METRICS)}"
+    shared = (*PERIODS, *_sealed_cubes(policy))
+    for key in policy.anonymity.shares:
+        if key not in shared:
+            yield f"anonymity.shares.{key}: {_unknown(key, 'a period or a cube that is sealed', shared)}"
+
+
+def _unknown(name: str, what: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'"{name}" is not {what} ' + (f'(did you mean "{near[0]}"?)' if near else f"(known: {', '.join(known)})")
 
 
 def _recipients(policy: PrivacyPolicy) -> Iterator[str]:

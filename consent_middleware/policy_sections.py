@@ -79,7 +79,12 @@ class Site(Section, frozen=True, kw_only=True):
     @property
     def site_id(self) -> str:
         """The name under which statistics of this site are kept: its first host without a port."""
-        return self.hosts[0].partition(":")[0] if self.hosts else "localhost"
+        return self.site_ids[0]
+
+    @property
+    def site_ids(self) -> tuple[str, ...]:
+        """Every host without its port, once each, the first one first; "localhost" where none is named."""
+        return tuple(dict.fromkeys(host.partition(":")[0] for host in self.hosts)) or ("localhost",)
 
 
 class Consent(Section, frozen=True, kw_only=True):

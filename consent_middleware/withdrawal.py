@@ -13,7 +13,7 @@ from consent_middleware.capture import visitor_key
 from consent_middleware.decide import VISITOR_SUBJECT
 from consent_middleware.erasures import Erasure, new_erasure
 from consent_middleware.ledger import ConsentRecord, Ledger
-from consent_middleware.ledger.record import SCHEMA, moment_after
+from consent_middleware.ledger.record import SCHEMA, WHERE_IDS_STAND, moment_after
 
 
 class NothingToWithdraw(LookupError):
@@ -29,7 +29,7 @@ async def withdraw(
     """
     history = await ledger.read(record_id)
     if not history:
-        raise NothingToWithdraw(f"{record_id}: no such record (the id stands on the visitor's receipt)")
+        raise NothingToWithdraw(f"{record_id}: no such record; {WHERE_IDS_STAND}")
     last = history[-1]
     if last.revokes:
         moment = dt.datetime.fromtimestamp(last.at, dt.UTC)

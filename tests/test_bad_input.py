@@ -139,3 +139,20 @@ def serve_site(data_dir: Path, ordinary: bool = False, **environment: str) -> su
     """Start the example under uvicorn, as its readers do."""
     command = (sys.executable, "-m", "uvicorn", "examples.law_group.app:app", "--port", "0")
     return run(*command, ordinary=ordinary, CONSENT_DATA_DIR=str(data_dir), **environment)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("consent", "chek"), "check"),
+        (("consent", "ledger", "verfy"), "verify"),
+        (("consent", "rights", "opne"), "open"),
+        (("consent", "check", "--polcy", "x"), "--policy"),
+        (("analytics", "doktor"), "doctor"),
+        (("analytics", "doctor", "--formt", "json"), "--format"),
+    ],
+)
+def test_a_misspelt_command_or_option_is_answered_with_what_was_meant(words: tuple[str, ...], meant: str) -> None:
+    done = run(PROGRAMS / words[0], *words[1:])
+    assert done.returncode == 2
+    assert f"Did you mean '{meant}'?" in done.stderr

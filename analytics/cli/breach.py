@@ -63,8 +63,8 @@ def breach(
     left = found.tell_by - now
     click.echo(f"Tell the supervisory authority by {found.tell_by:%Y-%m-%d %H:%M} UTC: "
                f"{found.authority or 'controller.supervisory_authority is empty'}")  # fmt: skip
-    hours = int(abs(left).total_seconds() // 3600)
-    click.echo(f"{hours} hours are left." if left > dt.timedelta() else f"That was {hours} hours ago: give the reason.")
+    span = counted(int(abs(left).total_seconds() // 3600), "hour")
+    click.echo(f"Time left: {span}." if left > dt.timedelta() else f"That was {span} ago: give the reason.")
     for part in found.affected:
         people = "people unknown" if part.people is None else counted(part.people, "person", "people")
         click.echo(f"{part.store}: {counted(part.rows, 'row')}, {people}: {part.what}")

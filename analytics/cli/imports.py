@@ -114,7 +114,7 @@ def _show_cells(path: Path, taken: Any, format_: str) -> None:
     else:
         click.echo(f"{name}: nothing new; {counted(taken.held, 'cell')} whose days were imported before")
     if taken.held and taken.cells:
-        click.echo(f"  {taken.held:,} cells left out: their days were imported before")
+        click.echo(f"  {counted(taken.held, 'cell')} left out: their days were imported before")
 
 
 def _policy_or_none(path: Path) -> PrivacyPolicy | None:

@@ -59,4 +59,4 @@ def _show(summary: msgspec.Struct, format_: str) -> None:
         rows = counted(values["quarantined"], "row is", "rows are")
         click.echo(f"{rows} in the quarantine: see `analytics doctor`, then `load --retry`")
     if values["torn_bytes"]:
-        click.echo(f"{values['torn_bytes']} bytes behind the last whole row were cut off")
+        click.echo(f"cut off behind the last whole row: {counted(values['torn_bytes'], 'byte')}")

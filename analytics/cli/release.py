@@ -126,7 +126,7 @@ def _show_release(sealed: SealedRelease, format_: str) -> None:
         return
     spent = sealed.manifest["spent"]
     click.echo(
-        f"sealed {sealed.period} of {sealed.site}: {sealed.manifest['file']['rows']} cells, "
+        f"sealed {sealed.period} of {sealed.site}: {counted(sealed.manifest['file']['rows'], 'cell')}, "
         f"epsilon {spent['epsilon']:.3f}, {sealed.path}"
     )
 

@@ -12,6 +12,7 @@ from analytics.anonymise import sealed
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import SealError
 from analytics.anonymise.signing import Signer
+from analytics.reports.errors import no_site
 from analytics.share import sharing
 from analytics.share.outbox import Outbox, OutboxBusy
 from analytics.share.recipients import ShareRefused
@@ -50,10 +51,11 @@ def share(
     try:
         policy = PrivacyPolicy.load(policy_path)
         chosen = _recipients(policy, name)
+        folder = releases_dir or data_dir / "releases"
+        _check_site(site, policy, folder)
         wanted = [Period.parse(text) for text in periods]
     except (PolicyError, ValueError) as error:
         raise UserError(str(error)) from None
-    folder = releases_dir or data_dir / "releases"
     with Outbox(data_dir / "share") as outbox:
         if listing:
             for letter in outbox.letters():
@@ -108,6 +110,15 @@ def _share(
     finally:
         ledger.close()
     return 1 if wrong else 0
+
+
+def _check_site(site: str | None, policy: PrivacyPolicy, folder: Path) -> None:
+    """Raises ValueError for a site that neither the policy file names nor any sealed release is of."""
+    if site is None or site in policy.site.site_ids:
+        return
+    known = [*policy.site.site_ids, *(release.site for release in (sealed.releases(folder) if folder.is_dir() else ()))]
+    if site not in known:
+        raise ValueError(f"--site: {no_site(site, dict.fromkeys(known))}")
 
 
 def _recipients(policy: PrivacyPolicy, name: str | None) -> list[Recipient]:

@@ -19,6 +19,11 @@ WAY_OUT = (
     "draft.toml` drafts them), and take the rest out of the site"
 )
 
+AT_LEAST = (
+    "the numbers are lower bounds: a Cookie header that a worker has seen lately, or a page that it remembers, is not "
+    "counted again"
+)
+
 
 class Report(msgspec.Struct, frozen=True):
     """What a check found. `ok` is what the exit code says."""
@@ -136,8 +141,9 @@ def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> N
         who = f" ({party.name}, {party.category})" if party else ""
         where = f" [{entry.where}]" if entry.where else ""
         label = entry.kind if entry.kind == NOTE else f"undeclared {entry.kind}"
-        click.echo(f"{label}: {entry.name}{who}{where}, {counted(entry.count, 'time')}, last on {entry.last}")
+        click.echo(f"{label}: {entry.name}{who}{where}, {_at_least(entry)}, last on {entry.last}")
     if any(entry.kind != NOTE for entry in report.live or ()):
+        click.echo(AT_LEAST)
         click.echo(WAY_OUT)
     for title, found in (("before a choice", report.before_a_choice), ("after accepting", report.after_accepting)):
         for surprise in found or ():
@@ -153,9 +159,14 @@ def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> N
         click.echo("nothing found" if (asked_for_visit or report.live is not None) else "the file is in order")
 
 
+def _at_least(entry: Seen) -> str:
+    times = counted(entry.count, "time")
+    return times if entry.kind == NOTE else f"at least {times}"
+
+
 def _print_hint(noted: int) -> None:
     """Behind the gate a visitor meets only what the gate let through: a clean visit is no clean site."""
     stopped = "a visit shows what gets through; what the gate stopped is listed by `consent check --live`"
     if noted:
-        stopped += f": {noted} undeclared name{'s' * (noted != 1)} noted on the running site"
+        stopped += f": {counted(noted, 'undeclared name')} noted on the running site"
     click.echo(stopped)

@@ -207,7 +207,7 @@ def export_command(policy_path: Path, data_dir: Path, format_: str, output: Path
             except MissingLibrary as error:
                 raise UserError(str(error)) from None
     if output is not None:
-        click.echo(f"{output}: {done:,} entries", err=True)
+        click.echo(f"{output}: {counted(done, 'entry', 'entries')}", err=True)
 
 
 @ledger.command(
@@ -230,6 +230,6 @@ def retain_command(policy_path: Path, data_dir: Path) -> None:
         )
     for ended in done:
         carried = f", {ended.carried_over} that still stand carried over" if ended.carried_over else ""
-        click.echo(f"chain {ended.chain}: {ended.entries:,} entries ended{carried}")
+        click.echo(f"chain {ended.chain}: {counted(ended.entries, 'entry', 'entries')} ended{carried}")
     if not done:
         click.echo("nothing has reached the end of its retention")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from consent_middleware.lazy import UserError
+from consent_middleware.words import counted as counted
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -71,8 +72,3 @@ def format_option(*formats: str) -> Callable[[F], F]:
         show_default=True,
         help="How to print the answer.",
     )
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: "1 chain", "2 chains"; `many` where an s is not enough."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

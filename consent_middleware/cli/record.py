@@ -14,6 +14,7 @@ from consent_middleware.cli.options import data_dir_option, format_option, polic
 from consent_middleware.forms import append_consent
 from consent_middleware.lazy import UserError
 from consent_middleware.ledger import ConsentRecord, Ledger
+from consent_middleware.ledger.record import WHERE_IDS_STAND
 from consent_middleware.policy import PrivacyPolicy
 
 
@@ -77,7 +78,8 @@ def record(
         ids = [record_id] if record_id else sorted(ledger.records_of(subject or "").values())
         histories = [ledger.read_now(one) for one in ids]
         if not any(histories):
-            raise UserError(f"{record_id or subject}: no such record")
+            none = f"{record_id}: no such record; {WHERE_IDS_STAND}" if record_id else f"{subject}: no such record"
+            raise UserError(none)
         for history in histories:
             _show(ledger, history, format_, show_subject)
 

@@ -18,6 +18,7 @@ from consent_middleware.cli.opening import load_policy, opened_ledger
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option, site_address
 from consent_middleware.lazy import UserError
 from consent_middleware.ledger import Ledger
+from consent_middleware.ledger.record import WHERE_IDS_STAND
 from consent_middleware.rights.acting import Office, act, stop_marketing
 from consent_middleware.rights.letters import letter
 from consent_middleware.rights.links import RequestLinks
@@ -67,7 +68,7 @@ def open_command(
         if (record := record_of(subject)) is not None:
             with opened_ledger(policy_path, data_dir) as ledger:
                 if not ledger.read_now(record):
-                    raise RegisterError(f"{record}: no such record (the id stands on the visitor's receipt)")
+                    raise RegisterError(f"{record}: no such record; {WHERE_IDS_STAND}")
         register = Register(data_dir)
         seen = f"{OPERATOR}: {identity}" if identity else OPERATOR
         request = register.open(cast(Right, right), subject, identity=seen, by=_me(), text=text)

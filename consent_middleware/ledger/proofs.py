@@ -15,7 +15,7 @@ from consent_middleware.ledger import merkle
 from consent_middleware.ledger.database import Database
 from consent_middleware.ledger.heads import ChainHead, SignedHead, heads
 from consent_middleware.ledger.ledger import Ledger
-from consent_middleware.ledger.record import decode_record, record_key
+from consent_middleware.ledger.record import WHERE_IDS_STAND, decode_record, record_key
 from consent_middleware.ledger.tombstones import decode_tombstone
 
 
@@ -28,7 +28,7 @@ def inclusion_proof(ledger: Ledger, record_id: str) -> dict[str, Any]:
     try:
         key = record_key(record_id)
     except ValueError as error:
-        raise NothingToProve(str(error)) from None
+        raise NothingToProve(f"{error}; {WHERE_IDS_STAND}") from None
     last = _heads(ledger)[-1]
     parts = {part.chain: part for part in last.head.chains}
     entries = []
@@ -45,7 +45,7 @@ def inclusion_proof(ledger: Ledger, record_id: str) -> dict[str, Any]:
             {"chain": chain, "sequence": sequence, "body": body.decode(), "path": [step.hex() for step in path]}
         )
     if not entries:
-        raise NothingToProve(f"{record_id}: no such record")
+        raise NothingToProve(f"{record_id}: no such record; {WHERE_IDS_STAND}")
     return {"kind": "inclusion", "record": record_id, "entries": entries, "head": msgspec.to_builtins(last)}
 
 

@@ -22,6 +22,13 @@ SUPPRESSION = "suppression "
 METHODS = ("banner", "preferences", "form", "api", "signal", "operator", "email", "retention")
 
 
+# Said wherever somebody named a record that is not there.
+WHERE_IDS_STAND = (
+    "the id stands on the visitor's receipt (dct:identifier), in `consent ledger export`, and for the site's own "
+    "subjects in `consent record --subject NAME`"
+)
+
+
 class ConsentRecord(msgspec.Struct, frozen=True, array_like=True):
     """One entry about one consent record; entries with the same `record_id` are its history.
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ from consent_middleware.rights import providers as hooks
 from consent_middleware.rights.register import RegisterError
 from consent_middleware.rights.request import NOTHING_HELD, Request, record_of
 from consent_middleware.suppression import SuppressionList
+from consent_middleware.words import counted
+
+EVERY_VISIT: Final = "every visit of theirs"
 
 
 class Office(msgspec.Struct, frozen=True):
@@ -98,9 +102,9 @@ def _copy(office: Office, request: Request) -> Result:
         answer = visits.ask(office.data_dir, office.ledger, request, "export", visitor, office.wait)
         if answer["rows"]:
             holdings.append(answering.Holding("visits", answer["rows"]))
-    counted = ", ".join(f"{len(holding.rows)} {holding.place}" for holding in holdings)
+    found = ", ".join(_rows(len(holding.rows), holding.place) for holding in holdings)
     package = answering.package(office.policy, request, holdings, asked, site_asked=office.site_asked)
-    told = counted or f"{NOTHING_HELD} in: {', '.join(asked)}"
+    told = found or f"{NOTHING_HELD} in: {', '.join(asked)}"
     result = _with_the_site(office, told)
     return msgspec.structs.replace(result, package=package)
 
@@ -113,7 +117,7 @@ def _erase(office: Office, request: Request) -> tuple[str, dict[str, int | None]
         answer = visits.ask(office.data_dir, office.ledger, request, "erase", visitor, office.wait)
         done["visits"] = int(answer["erased_rows"])
     forgotten = sum(office.ledger.forget(record) for record in records)
-    return _counted("erased", done) + f"; the proof of {forgotten} consents leads to nobody any more", done
+    return _counted("erased", done) + f"; the proof of {counted(forgotten, 'consent')} leads to nobody any more", done
 
 
 def _correct(office: Office, request: Request, changes: Sequence[str]) -> tuple[str, dict[str, int | None]]:
@@ -142,7 +146,7 @@ def _switch(
             visitor,
             office.wait,
         )
-        done["visitor"] = 1
+        done[EVERY_VISIT] = 1
     return _counted(verb, done), done
 
 
@@ -166,6 +170,10 @@ def hooks_done(ability: str, subject: str, *arguments: object) -> dict[str, int 
 
 
 def _counted(verb: str, done: dict[str, int | None]) -> str:
-    reached = ", ".join(f"{count} {name}" for name, count in done.items() if count is not None) or "nothing"
+    reached = ", ".join(_rows(count, name) for name, count in done.items() if count is not None) or "nothing"
     unable = ", ".join(name for name, count in done.items() if count is None)
     return f"{verb}: {reached}" + (f"; by hand: {unable}" if unable else "")
+
+
+def _rows(count: int, place: str) -> str:
+    return place if place == EVERY_VISIT else f"{counted(count, 'row')} in {place}"

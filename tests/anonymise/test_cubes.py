@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -10,17 +11,30 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from analytics.anonymise.bounds import plan
-from analytics.anonymise.cubes import METRICS, CubeError, Known, Thresholded, built_in, check, cubes_of, period_shares
+from analytics.anonymise.cubes import (
+    DIMENSIONS,
+    METRICS,
+    CubeError,
+    Known,
+    Thresholded,
+    built_in,
+    check,
+    cubes_of,
+    period_shares,
+)
 from analytics.anonymise.paths import app_paths, known_paths, sitemap_paths
 from analytics.anonymise.periods import Period
 from consent_middleware.policy import PrivacyPolicy
-from consent_middleware.policy_checks import CUBES
+from consent_middleware.policy_checks import CUBE_KEYS, CUBE_METRICS, CUBES
+from consent_middleware.policy_sections import Anonymity
 from tests.anonymise.audit_tools import DAY, SITE, policy
 
 
 def refused(extra: str) -> str:
+    """What the maker of cubes says of a section that no policy file with it passes."""
+    section = msgspec.convert(tomllib.loads(extra)["anonymity"], Anonymity)
     with pytest.raises(CubeError) as caught:
-        cubes_of(policy(extra))
+        cubes_of(msgspec.structs.replace(policy(), anonymity=section))
     return str(caught.value)
 
 
@@ -36,6 +50,8 @@ def test_the_policy_file_knows_the_names_of_what_is_sealed() -> None:
     for tier, names in CUBES.items():
         sealed = [cube.name for cube in cubes_of(policy(f'[anonymity]\ntier = "{tier}"\n'))]
         assert sorted(sealed) == sorted(names)
+    assert set(CUBE_KEYS) == set(DIMENSIONS)
+    assert CUBE_METRICS == METRICS
 
 
 def test_the_shares_of_the_defaults_are_the_whole_budget() -> None:

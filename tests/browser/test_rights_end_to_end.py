@@ -133,7 +133,7 @@ def test_each_right_is_answered_in_every_store(office: Any, page: Any, tmp_path:
         assert len(json.loads(archive.read("data.json"))["held"]["visits"]) >= len(rows)
 
     # Correction and restriction of the site's own rows.
-    assert "1 members" in answered(site, "correction", ADDRESS, "--set", "town=Neu Quay")
+    assert "1 row in members" in answered(site, "correction", ADDRESS, "--set", "town=Neu Quay")
     told = answered(site, "restriction", ADDRESS)
     assert all(f"1 {table}" in told for table in ("members", "enquiries", "newsletter"))
     package = tmp_path / "again.zip"
@@ -164,7 +164,7 @@ def test_each_right_is_answered_in_every_store(office: Any, page: Any, tmp_path:
     page.goto(data_page, wait_until="networkidle")
     send(page, page.locator('form[action$="/data/erase"] button').first)
     told = answered(site, "erasure", ADDRESS)
-    assert "1 members" in told
+    assert "1 row in members" in told
     assert "the proof of 3 consents leads to nobody any more" in told
     eventually(lambda: not any(holding(site, needle) for needle in needles), seconds=90)
     assert holding(site, WORDS.encode()) == []

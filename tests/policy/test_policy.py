@@ -200,6 +200,23 @@ def test_a_file_without_a_required_purpose_gets_the_necessary_one() -> None:
             '[anonymity]\ntier = "small"\n[[recipient]]\nname = "R"\ncubes = ["zzz"]',
             r'^recipient\[0\]\.cubes\[0\]: "zzz" is not a cube \(sealed are: total, channel, country, device',
         ),
+        (
+            '[anonymity]\ncubes = ["total", "pathh"]',
+            r'^anonymity\.cubes\[1\]: "pathh" is not a cube \(did you mean "path"\?\)',
+        ),
+        ('[anonymity]\ncubes = ["zzz"]', r'^anonymity\.cubes\[0\]: "zzz" is not a cube \(known: total, path, '),
+        (
+            '[anonymity]\ncubes = [{ name = "x", keys = ["contry"] }]',
+            r'^anonymity\.cubes\[0\]\.keys: "contry" is not a key \(did you mean "country"\?\)',
+        ),
+        (
+            '[anonymity]\ncubes = [{ name = "x", keys = ["country"], metrics = ["visitorz"] }]',
+            r'^anonymity\.cubes\[0\]\.metrics: "visitorz" is not a metric \(did you mean "visitors"\?\)',
+        ),
+        (
+            "[anonymity.shares]\ndya = 0.5",
+            r'^anonymity\.shares\.dya: "dya" is not a period or .*\(did you mean "day"\?\)',
+        ),
         ('[anonymity]\ncubes = [{ name = "x", kees = ["a"] }]', r'^anonymity\.cubes\[0\]\.kees: .*"keys"'),
         ("= 3", r"^not valid TOML: .*line"),
     ],

@@ -166,7 +166,7 @@ def test_a_correction_reaches_the_table_that_has_the_field(tmp_path: Path) -> No
     number = opened("correction", tmp_path)
     done = consent("answer", number, "--set", "town=Neu Harwick", data_dir=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 members" in done.stdout
+    assert "1 row in members" in done.stdout
     assert "by hand: newsletter" in done.stdout
 
 

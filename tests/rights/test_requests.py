@@ -83,7 +83,7 @@ def test_an_answer_never_says_nothing_held_when_the_sites_tables_were_not_asked(
         providers._PROVIDERS = before
     result = command(tmp_path, "answer", number, "-o", str(tmp_path / "b.zip"))  # hooks from the policy file
     assert code(result) == 0
-    assert "1 members" in result.output
+    assert "1 row in members" in result.output
     assert Register(tmp_path / "var").read(int(number)).closed is not None
 
 

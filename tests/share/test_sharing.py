@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from analytics.anonymise import sealed
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import COLUMNS, read_parquet
+from analytics.cli import analytics
 from analytics.share.recipients import ShareRefused
 from consent_middleware.ledger import open_ledger
 from consent_middleware.policy import PrivacyPolicy
@@ -67,6 +69,15 @@ def test_what_may_not_be_shared_is_refused_with_the_reason(
     with pytest.raises(ShareRefused, match=reason):
         send(data_dir, policy(data_dir, **recipient), **options)
     assert not (data_dir / "out").exists()
+
+
+def test_a_site_that_nobody_knows_is_refused_with_those_that_there_are(data_dir: Path) -> None:
+    policy(data_dir)
+    command = ["share", "--policy", str(data_dir / "privacy.toml"), "--data-dir", str(data_dir), "--site"]
+    unknown = CliRunner().invoke(analytics, [*command, "exampel.org"])
+    assert unknown.exit_code == 2
+    assert unknown.output == 'error: --site: no site "exampel.org" (known: example.org)\n'
+    assert CliRunner().invoke(analytics, [*command, SITE]).exit_code == 0
 
 
 def test_an_expired_safeguard_is_refused(data_dir: Path) -> None:
