@@ -18,13 +18,12 @@ from analytics.reports import expressions, imported, limits, places, running, wo
 from analytics.reports.daterange import Range, bucket_of, label, labels, previous, resolve
 from analytics.reports.errors import QueryError
 from analytics.reports.goals import Goal
+from analytics.reports.groups import Cell, Key, ranked, too_small
 from analytics.reports.holdings import Cover
-from analytics.reports.internal import suppress
 from analytics.reports.limits import Engine
 from analytics.reports.planner import MAX_GROUPS, Plan, Statement, plan
 from analytics.reports.query import Matches, MatchesNot, Query, leaves, to_object
 
-Key = tuple[Any, ...]
 Value = int | float | dict[str, Any] | None
 
 OF_ROWS = frozenset({"pageviews", "events"})
@@ -41,16 +40,11 @@ class Setting(msgspec.Struct, frozen=True):
     cover: Callable[[Range], Cover | None] | None = None
 
 
-class Cell(msgspec.Struct):
-    """One group: its metrics by name, and how many visitors and rows without a key it rests on."""
-
-    values: dict[str, Any]
-    keyed: int = 0
-    unkeyed: int = 0
-
-
 class Counted(msgspec.Struct, frozen=True):
-    """An answer before it is written out: ordered rows of (dimension labels, metrics), and what was left out."""
+    """An answer before it is written out: ordered rows of (dimension labels, metrics), and what was left out.
+
+    `rows` may end with those that are shown; `total_rows` counts them all.
+    """
 
     rows: list[tuple[list[Any], list[Value]]]
     total_rows: int
@@ -93,7 +87,7 @@ def _compare(
     """Add to each row what the earlier range held: matched by label, time buckets by their position."""
     assert query.include.compare is not None
     before = previous(range_, query.include.compare)
-    earlier = count(engine, query, before, setting)
+    earlier = count(engine, query, before, setting, every=True)
     time = next(filter(words.is_time, query.dimensions), None)
     named: dict[Key, list[Value]] = {}
     was = labels(time, before) if time else []
@@ -121,14 +115,17 @@ def _change(new: Value, old: Value) -> float | None:
     return round((new - old) / old * 100)
 
 
-def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Counted:
-    """Run the plan and put its parts together."""
+def count(engine: Engine, query: Query, range_: Range, setting: Setting, *, every: bool = False) -> Counted:
+    """Run the plan and put its parts together. `every`: all rows are wanted, not the page that is shown."""
     _check_goals(query, setting.goals)
     wider = imported.widened(query)
     cover = setting.cover(range_) if setting.cover else None
     plan_ = plan(wider, range_, setting.goals, cover)
     running.expect(len(plan_.parts) + (plan_.whole is not None) + (plan_.groups is not None))
-    cells = _joined(engine, plan_, wider)
+    first = None
+    if not every and not query.include.imports and plan_.whole is None and plan_.groups is None:
+        first = ranked(lambda part: run(engine, part, wider), plan_.parts, query, order_of(query), setting.minimum_cell)
+    cells = first.cells if first else _joined(engine, plan_, wider)
     skipped = None
     if query.include.imports:
         skipped = imported.add(lambda asked: run(engine, asked), query, range_, cells, lambda: Cell({}))
@@ -138,7 +135,8 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Coun
         return _currency_of(query, key, currency)
 
     _rates(engine, plan_, query, cells)
-    small, few = _small(query, cells, setting.minimum_cell)
+    width = len(query.dimensions)
+    small, few = (first.small, first.few) if first else too_small(cells, setting.minimum_cell, width)
     keeps_place = not query.dimensions or (len(query.dimensions) == 1 and words.is_time(query.dimensions[0]))
     rows = []
     for key, cell in cells.items():
@@ -149,7 +147,8 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting) -> Coun
         if keeps_place or (key not in small and any(value is not None for value in metrics)):
             rows.append((_labels(query, key, range_), metrics))
     ordered = _ordered(query, rows)
-    return Counted(ordered, len(ordered), len(small | few), range_, warnings, skipped or "")
+    shown = ordered[: first.shown] if first else ordered
+    return Counted(shown, len(ordered), len(small | few), range_, warnings, skipped or "")
 
 
 def _joined(engine: Engine, plan_: Plan, query: Query) -> dict[Key, Cell]:
@@ -247,20 +246,6 @@ def _rates(engine: Engine, plan_: Plan, query: Query, cells: dict[Key, Cell]) ->
 
 def _rate(part: int, whole: int) -> float:
     return round(part / whole * 100, 2) if whole else 0.0
-
-
-def _small(query: Query, cells: dict[Key, Cell], minimum: int) -> tuple[set[Key], set[Key]]:
-    """Keys of cells that rest on too few, and of cells whose visitors with a key are too few (their views may stay)."""
-    if minimum <= 1:
-        return set(), set()
-    names = [f"d{n}" for n in range(len(query.dimensions))]
-
-    def hidden(size: Callable[[Cell], int]) -> set[Key]:
-        rows = [dict(zip(names, key, strict=True)) | {"size": size(cell)} for key, cell in cells.items()]
-        found = suppress(rows, minimum, size="size", dimensions=names)
-        return {key for key, hide in zip(cells, found.hidden, strict=True) if hide}
-
-    return hidden(lambda cell: cell.keyed + cell.unkeyed), hidden(lambda cell: cell.keyed)
 
 
 ZERO = {"visitors": 0, "visits": 0, "pageviews": 0, "events": 0}

@@ -6,7 +6,7 @@ time, and filters on that dimension only. Pure: what comes in is which builds th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -53,13 +53,16 @@ VISIT_CUBES = (
     "visit:os",
     "visit:device",
 )
+# Of these there may be thousands, of which an answer shows the first few.
+LONG = frozenset({"event:page", "visit:entry_page", "visit:exit_page", "visit:referrer", "visit:city"})
+MEMBERS = "groupBitmapMerge(visitors)"
 ROW_METRICS = {
-    "visitors": "groupBitmapMerge(visitors)",
+    "visitors": MEMBERS,
     "pageviews": "sum(pageviews)",
     "events": "sum(events)",
 }
 VISIT_METRICS = {
-    "visitors": "groupBitmapMerge(visitors)",
+    "visitors": MEMBERS,
     "visits": "sum(visits)",
     "views_per_visit": "sum(visit_views) / nullIf(sum(visits), 0)",
     "bounce_rate": "100 * sum(bounces) / nullIf(sum(visits), 0)",
@@ -76,6 +79,20 @@ PARTS = (
     "(part = 'inside' OR (part = 'over' AND day >= {first:Date} AND day < {last:Date}) "
     "OR (part = 'head' AND day = {last:Date}) OR (part = 'tail' AND day = {first:Date}))"
 )
+
+
+class Texts(msgspec.Struct, frozen=True):
+    """One question to the cells in up to three forms, with the same parameters.
+
+    `bounds` reads no set: where `sql` tells visitors it gives the size of the largest set of a group, and after the
+    last column the sizes of all its sets together. `some` is for the groups in {keys:Array(String)}. Both are ""
+    where there are few groups.
+    """
+
+    sql: str
+    parameters: dict[str, object]
+    bounds: str = ""
+    some: str = ""
 
 
 class CellQuestion(msgspec.Struct, frozen=True):
@@ -115,9 +132,7 @@ def question(query: Query, range_: Range, metrics: tuple[str, ...], over: str, s
     return CellQuestion(kind, cube, tuple(table[m] for m in metrics), having, over == "visits")
 
 
-def statement(
-    query: Query, range_: Range, asked: CellQuestion, cover: Cover, limit: int
-) -> tuple[str, dict[str, object]] | None:
+def statement(query: Query, range_: Range, asked: CellQuestion, cover: Cover, limit: int) -> Texts | None:
     """SQL and parameters with the columns of the raw statement; None when the builds do not hold every visit."""
     if asked.kind == "visits" and not cover.visits:
         return None
@@ -129,16 +144,23 @@ def statement(
         builds, parts = (*cover.days, *cover.midnights), PARTS
     else:
         builds, parts = cover.days if time else cover.whole, "part = 'inside'"
-    columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
-    columns += [f"{sql} AS m{n}" for n, sql in enumerate(asked.metrics)]
     unkeyed = "toUInt64(0)" if asked.of_visits else "sum(unkeyed)"
-    columns += ["groupBitmapMerge(visitors) AS keyed", f"{unkeyed} AS unkeyed"]
     group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}\n{asked.having}" if dimensions else ""
-    sql = (
-        f"SELECT {', '.join(columns)}\nFROM cells\n"
-        f"WHERE kind = {{kind:String}} AND cube = {{cube:String}} AND build IN {{builds:Array(UInt64)}}\n"
-        f"  AND {parts}\n  AND {condition_}{group}\nLIMIT {limit}"
-    )
+
+    def select(metrics: Iterable[str], keyed: str, narrower: str = "", more: str = "") -> str:
+        columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
+        columns += [f"{sql} AS m{n}" for n, sql in enumerate(metrics)]
+        return (
+            f"SELECT {', '.join(columns)}, {keyed} AS keyed, {unkeyed} AS unkeyed{more}\nFROM cells\n"
+            f"WHERE kind = {{kind:String}} AND cube = {{cube:String}} AND build IN {{builds:Array(UInt64)}}\n"
+            f"  AND {parts}\n  AND {condition_}{narrower}{group}\nLIMIT {limit}"
+        )
+
+    bounds = some = ""
+    if dimensions == ["key"] and asked.cube in LONG:
+        bounded = ("max(size)" if sql == MEMBERS else sql for sql in asked.metrics)
+        bounds = select(bounded, "max(size)", more=", sum(size)")
+        some = select(asked.metrics, MEMBERS, "\n  AND key IN {keys:Array(String)}")
     values: dict[str, object] = {
         **parameters.values,
         "kind": asked.kind,
@@ -147,7 +169,7 @@ def statement(
         "first": range_.first_day,
         "last": range_.last_day,
     }
-    return sql, values
+    return Texts(select(asked.metrics, MEMBERS), values, bounds, some)
 
 
 def condition(filters: tuple[Filter, ...], parameters: Parameters, value: Callable[[str], str]) -> str:
@@ -165,6 +187,6 @@ def condition(filters: tuple[Filter, ...], parameters: Parameters, value: Callab
                 raise AssertionError("refused by `question`")
             case _:
                 leaf: Leaf = filter_
-                return compare(leaf, value(leaf.dimension), parameters)
+                return compare(leaf, value(leaf.dimension), parameters, column=True)
 
     return " AND ".join(map(one, filters)) if filters else "1"

@@ -193,11 +193,13 @@ def _case_sensitive(leaf: Leaf) -> bool:
     return leaf.modifiers.case_sensitive if isinstance(leaf, Is | IsNot | Contains | ContainsNot) else True
 
 
-def compare(leaf: Leaf, value: str, parameters: Parameters) -> str:
-    """`value` is SQL of the closed table; the clauses become one parameter."""
+def compare(leaf: Leaf, value: str, parameters: Parameters, *, column: bool = False) -> str:
+    """`value` is SQL of the closed table; the clauses become one parameter. `column`: a column of its own, whose place
+    in the order of a table says which rows need not be read."""
+    among = "{1} IN {0}" if column else "has({0}, {1})"
     if leaf.dimension == "visit:country_name":
         codes = parameters.add(places.codes_for(leaf), "Array(String)")
-        return f"has({codes}, {value})"
+        return f"({among.format(codes, value)})"
     clauses = [str(clause) for clause in leaf.clauses]
     if isinstance(leaf, Is | IsNot):
         fold: Callable[[str], str] = str if _case_sensitive(leaf) else str.lower
@@ -205,7 +207,7 @@ def compare(leaf: Leaf, value: str, parameters: Parameters) -> str:
         clauses = ["" if fold(clause) == empty else clause for clause in clauses]
         given = parameters.add(clauses, "Array(String)")
         found = (
-            f"has({given}, {value})"
+            f"({among.format(given, value)})"
             if _case_sensitive(leaf)
             else f"has(arrayMap(clause -> lowerUTF8(clause), {given}), lowerUTF8({value}))"
         )

@@ -30,6 +30,8 @@ class Statement(msgspec.Struct, frozen=True):
     dimensions: tuple[str, ...]
     metrics: tuple[str, ...]
     of_cells: bool = False
+    bounds: str = ""  # cellplan.Texts says what these two are
+    some: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -112,8 +114,11 @@ def _statement(
         shape = "attributed"
     if cover is not None:
         asked = cellplan.question(query, range_, metrics, over, shape)
-        found = cellplan.statement(query, range_, asked, cover, MAX_GROUPS + 1) if asked else None
-        found = found or visitplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1)
+        texts = cellplan.statement(query, range_, asked, cover, MAX_GROUPS + 1) if asked else None
+        if texts is not None:
+            sql, parameters = texts.sql, texts.parameters
+            return Statement(sql, parameters, query.dimensions, metrics, True, texts.bounds, texts.some)
+        found = visitplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1)
         if found is not None:
             return Statement(*found, query.dimensions, metrics, of_cells=True)
     page_is_entry = over == "visits" and "event:page" in query.dimensions
