@@ -16,10 +16,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from analytics import breach, doctor, sites, subject
+from analytics.imports import Import, Imported, import_file
 from analytics.ingest import loader
-from analytics.ingest.accesslog import ImportSummary, import_log
-from analytics.ingest.exports.cells import CellSummary, import_export
-from analytics.ingest.exports.reading import is_export
 from analytics.ingest.progress import only_loader
 from analytics.ingest.segments import SYNCED_SECONDS
 from analytics.reports.errors import no_site
@@ -53,21 +51,6 @@ class Erase(msgspec.Struct, frozen=True, tag="erase"):
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
     retry: bool = False
-
-
-class Import(msgspec.Struct, frozen=True, tag="import"):
-    """One file, by its absolute path. `allowed`: query parameters kept; `again`: although another site has it;
-    `new_site`: although neither the policy nor the store knows the site."""
-
-    log: str
-    site: str
-    basis: str
-    allowed: frozenset[str]
-    format: str | None = None
-    report: str | None = None
-    days: tuple[dt.date, dt.date] | None = None
-    again: bool = False
-    new_site: bool = False
 
 
 class Due(msgspec.Struct, frozen=True, tag="due"):
@@ -107,13 +90,6 @@ class Erased(msgspec.Struct, frozen=True):
     known: bool = True
 
 
-class Imported(msgspec.Struct, frozen=True):
-    """Of an access log `lines`, of another tool's export `cells`."""
-
-    lines: ImportSummary | None = None
-    cells: list[CellSummary] = []
-
-
 ANSWERS: Final[dict[type, Any]] = {
     Examine: doctor.Found,
     CountAffected: Affected,
@@ -135,7 +111,7 @@ def do(
 ) -> Any:
     """Do it; the answer is of the type that ANSWERS gives. Raises UserError, StoreError."""
     if isinstance(errand, Import):
-        return _import(errand, store, data_dir, policy, on_progress)
+        return import_file(errand, store, data_dir, policy, on_progress)
     if policy is None:
         raise UserError("this needs the policy file: name it by --policy")
     now = dt.datetime.now(dt.UTC)
@@ -209,26 +185,3 @@ def _of_releases(
         return str(made.path.with_suffix(".json"))
     except (CubeError, OverspendError, sealed.SealError, ValueError) as error:
         raise UserError(str(error)) from None
-
-
-def _import(
-    errand: Import, store: Store, data_dir: Path, policy: PrivacyPolicy | None, on_progress: Callable[[int], None]
-) -> Imported:
-    known = sites.known_in(store, policy)
-    if known and not errand.new_site and not sites.is_known(errand.site, known):
-        raise UserError(f"{no_site(errand.site, known)}; say --new-site if it is a new one")
-    log = Path(errand.log)
-    try:
-        if is_export(log):
-            cells = import_export(store, log, site=errand.site, report=errand.report, days=errand.days)
-            return Imported(cells=cells)
-        chosen: Any = errand.format
-        lines = import_log(
-            store, data_dir, log, site=errand.site, basis=errand.basis, allowed=errand.allowed, format_=chosen,
-            again=errand.again, on_progress=on_progress,
-        )  # fmt: skip
-    except PermissionError as error:
-        raise UserError(f"{log}: {error.strerror}: the process that owns the store has to read it") from None
-    except FileNotFoundError:
-        raise UserError(f"{log}: the process that owns the store does not see this file") from None
-    return Imported(lines)

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from analytics import errands
 from analytics.errands import Errand
 from analytics.reports.api import body_of, refuse, reply
-from analytics.reports.asking import Remote
 from analytics.reports.errors import QueryError
 from analytics.reports.guard import Guard
+from analytics.reports.remote import Remote
 from analytics.store import StoreError, open_store
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy

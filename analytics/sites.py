@@ -47,7 +47,7 @@ def check(sites: Iterable[str], data_dir: Path, policy: PrivacyPolicy | None, st
 
 
 def _held(data_dir: Path, store_url: str | None) -> list[str]:
-    from analytics.reports.asking import running_service
+    from analytics.reports.remote import running_service
 
     if not store_url and (service := running_service(data_dir)) is not None:
         return [str(site) for site in service.about()["sites"]]

@@ -136,7 +136,7 @@ def _date_range(period: str) -> Any:
 @contextlib.contextmanager
 def _in_words_of_the_command() -> Iterator[None]:
     """A refusal names the option at fault instead of the question's JSON path, and a released period to try."""
-    from analytics.reports.asking import Refused
+    from analytics.reports.remote import Refused
 
     try:
         yield

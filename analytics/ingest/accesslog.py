@@ -233,7 +233,8 @@ def _import_piece(
             "salt_b": task.salt[1],
             "wanted": wanted,
         },
-        max_threads=1,  # another piece has the other core; threads of one query copy the text once more
+        max_threads=1,  # another piece has the other core; threads of one query copy the text once more,
+        input_format_parallel_parsing=0,  # and so does a thread that looks for the ends of its lines
     )
     reasons = explained.learn(store)
     if "" not in reasons:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
 
-from analytics.ingest import referrer, useragent
+from analytics.ingest import referrer
 from analytics.store import Store
 from consent_middleware.country import country_of
 from consent_middleware.visit import MAX_USER_AGENT, referrer_host, scrub_query
+
+if TYPE_CHECKING:
+    from analytics.ingest import useragent
 
 AGENT_STRUCTURE: Final = ", ".join(
     f"{name} LowCardinality(String)"
@@ -28,7 +31,13 @@ LINK_FIELDS: Final = (
 )
 KEPT_VALUES: Final = 100_000  # of a dictionary about a log
 _encode = msgspec.json.Encoder().encode
-_agent = lru_cache(100_000)(useragent.parse)
+
+
+@lru_cache(100_000)
+def _agent(text: str, hints: str) -> useragent.Agent:
+    from analytics.ingest import useragent  # here, because it brings its patterns: `warm` has them come by the way
+
+    return useragent.parse(text, hints)
 
 
 @lru_cache(100_000)

@@ -7,36 +7,22 @@ compiled resolver instead (13 us).
 from __future__ import annotations
 
 import importlib
-import sys
 from functools import lru_cache
-from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 import ua_parser
 from ua_parser.regex import Resolver
 
+from analytics.deferred import deferred
 from analytics.ingest.bots import category
-
-
-class _Later(ModuleType):
-    """Stands for a module until something of it is wanted."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _parsers() -> Any:
     """user_agents.parsers without ua-parser's legacy tables, which take a tenth of a second to import, and which only
     the parsing that is not used here would ask."""
-    legacy = "ua_parser.user_agent_parser"
-    if legacy in sys.modules:
+    with deferred("ua_parser.user_agent_parser"):
         return importlib.import_module("user_agents.parsers")
-    sys.modules[legacy] = _Later(legacy)
-    try:
-        return importlib.import_module("user_agents.parsers")
-    finally:
-        del sys.modules[legacy]
 
 
 parsers: Any = _parsers()

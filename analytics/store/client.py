@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from analytics.deferred import deferred
 from consent_middleware.lazy import UserError
 
 SQL_ROOT: Final = Path(__file__).resolve().parent.parent
@@ -277,7 +278,7 @@ def _open_embedded(path: Path, data_dir: Path, mode: Mode) -> Store:
         options = {"max_server_memory_usage": str(MEMORY_LIMIT)}
         if mode == "ro":
             options["mode"] = "ro"
-        with _translated():
+        with deferred("pyarrow"), _translated():  # the engine's package wants it for answers that are Arrow tables
             client = clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=options)
     except BaseException:
         folder.release()

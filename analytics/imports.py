@@ -1,0 +1,64 @@
+"""The errand of `analytics import`, apart from the others: an import starts without what they need."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from analytics import sites
+from analytics.ingest.accesslog import ImportSummary, import_log
+from analytics.ingest.exports.cells import CellSummary, import_export
+from analytics.ingest.exports.reading import is_export
+from analytics.reports.errors import no_site
+from analytics.store import Store
+from consent_middleware.lazy import UserError
+from consent_middleware.policy import PrivacyPolicy
+
+
+class Import(msgspec.Struct, frozen=True, tag="import"):
+    """One file, by its absolute path. `allowed`: query parameters kept; `again`: although another site has it;
+    `new_site`: although neither the policy nor the store knows the site."""
+
+    log: str
+    site: str
+    basis: str
+    allowed: frozenset[str]
+    format: str | None = None
+    report: str | None = None
+    days: tuple[dt.date, dt.date] | None = None
+    again: bool = False
+    new_site: bool = False
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """Of an access log `lines`, of another tool's export `cells`."""
+
+    lines: ImportSummary | None = None
+    cells: list[CellSummary] = []
+
+
+def import_file(
+    errand: Import, store: Store, data_dir: Path, policy: PrivacyPolicy | None, on_progress: Callable[[int], None]
+) -> Imported:
+    known = sites.known_in(store, policy)
+    if known and not errand.new_site and not sites.is_known(errand.site, known):
+        raise UserError(f"{no_site(errand.site, known)}; say --new-site if it is a new one")
+    log = Path(errand.log)
+    try:
+        if is_export(log):
+            cells = import_export(store, log, site=errand.site, report=errand.report, days=errand.days)
+            return Imported(cells=cells)
+        chosen: Any = errand.format
+        lines = import_log(
+            store, data_dir, log, site=errand.site, basis=errand.basis, allowed=errand.allowed, format_=chosen,
+            again=errand.again, on_progress=on_progress,
+        )  # fmt: skip
+    except PermissionError as error:
+        raise UserError(f"{log}: {error.strerror}: the process that owns the store has to read it") from None
+    except FileNotFoundError:
+        raise UserError(f"{log}: the process that owns the store does not see this file") from None
+    return Imported(lines)
