@@ -6,12 +6,17 @@ import contextlib
 import errno
 import mmap
 import os
+import threading
 import time
+import zlib
 from pathlib import Path
 from typing import Final
 
 CHUNK_BYTES: Final = 64 * 1024  # of a new segment, which doubles from there
 MAX_CHUNK_BYTES: Final = 1024 * 1024
+URGENT_BYTES: Final = 256 * 1024  # at once, when a row has to wait for it
+STEP_BYTES: Final = 64 * 1024  # of work during which all other threads of the process may have to stand still
+REST_S: Final = 0.0002  # between two steps: without it the thread that stood still may come too late to run
 _POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE: the faults of new pages happen now, and in one go
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -28,8 +33,8 @@ class OpenSegment:
     """The open segment of one worker."""
 
     __slots__ = (
-        *("blocks_fd", "born", "controls", "counted", "end", "limit", "map", "mapped", "path", "rows", "rows_fd"),
-        *("synced", "synced_rows"),
+        *("blocks_fd", "born", "controls", "counted", "end", "limit", "map", "mapped", "path", "reserved", "rows"),
+        *("rows_fd", "synced", "synced_rows"),
     )
 
     def __init__(self, folder: Path, number: int) -> None:
@@ -38,7 +43,7 @@ class OpenSegment:
         self.end = self.synced = self.counted = 0  # offsets: of the rows, of the blocks, of what was taken off the room
         self.rows = self.synced_rows = 0
         self.limit = 0  # up to this offset a row goes in without further thought
-        self.mapped = CHUNK_BYTES
+        self.mapped = self.reserved = CHUNK_BYTES  # rows go in up to the first; the map is as long as the second
         self.controls = False
         with contextlib.ExitStack() as undo:  # every row asks again as long as the disk is full: nothing stays behind
             self.blocks_fd = self._make(".blocks", undo)  # first: rows without blocks are seen by nobody
@@ -46,7 +51,7 @@ class OpenSegment:
             write_whole(self.blocks_fd, f"segment 1 {boot_id()} {time.time():.3f}\n".encode())
             reserve(self.rows_fd, 0, CHUNK_BYTES)
             self.map = mmap.mmap(self.rows_fd, CHUNK_BYTES)
-            self._populate(0)
+            self._populate(0, CHUNK_BYTES)
             sync_folder(folder)
             undo.pop_all()
 
@@ -59,26 +64,54 @@ class OpenSegment:
         return fd
 
     def extend(self, size: int) -> None:
-        """Make room for `size` more bytes. Raises OSError when the disk is full."""
-        size = max(size, min(self.mapped, MAX_CHUNK_BYTES))
-        mapped = self.mapped + -(-size // CHUNK_BYTES) * CHUNK_BYTES
-        reserve(self.rows_fd, self.mapped, mapped - self.mapped)
-        self.map.resize(mapped)
-        before, self.mapped = self.mapped, mapped
-        try:
-            self._populate(before)
-        except OSError:
-            self.mapped = before
-            self.map.resize(before)  # which also cuts the file
-            raise
+        """Make room for `size` more bytes at once, for a row that waits. Raises OSError when the disk is full."""
+        reserved = self._next(size, URGENT_BYTES)
+        if reserved > self.reserved:
+            reserve(self.rows_fd, self.reserved, reserved - self.reserved)
+            self._lengthen(reserved)
+        self._populate(self.mapped, self.reserved)
+        self.mapped = self.reserved
 
-    def _populate(self, start: int) -> None:
+    def extend_ahead(self, lock: threading.Lock) -> None:
+        """The same before a row needs it, in small steps during which rows go on. Raises OSError.
+
+        Of the threads of a process only one may do this at a time. `lock` is the one that rows are written under.
+        """
+        before, already, reserved = self.mapped, self.reserved, self._next(0, MAX_CHUNK_BYTES)
+        if reserved > already:
+            reserve(self.rows_fd, already, reserved - already)
+        with lock:
+            if reserved > self.reserved:  # else a row could not wait
+                self._lengthen(reserved)
+        for start in range(before, reserved, STEP_BYTES):
+            time.sleep(REST_S)
+            self._populate(start, min(start + STEP_BYTES, reserved))
+        with lock:
+            self.mapped = max(self.mapped, reserved)
+
+    def _next(self, size: int, most: int) -> int:
+        """How long the map has to be for `size` more bytes; twice as long as it was, but at most by `most`."""
+        size = max(size, min(self.mapped, most))
+        return self.mapped + -(-size // CHUNK_BYTES) * CHUNK_BYTES
+
+    def _lengthen(self, reserved: int) -> None:
+        self.map.resize(reserved)
+        self.reserved = reserved
+
+    def _populate(self, start: int, end: int) -> None:
         try:
-            self.map.madvise(_POPULATE_WRITE, start, self.mapped - start)
+            self.map.madvise(_POPULATE_WRITE, start, end - start)
         except (OSError, ValueError) as error:
             if getattr(error, "errno", None) == errno.EFAULT:  # what is not there now would end the process later
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             # an older kernel: pages come one by one
+
+    def checksum(self, start: int, end: int) -> int:
+        """CRC-32 of the rows between two offsets, in small steps: rows go on behind them meanwhile."""
+        checksum = 0
+        for place in range(start, end, STEP_BYTES):
+            checksum = zlib.crc32(self.map[place : min(place + STEP_BYTES, end)], checksum)
+        return checksum
 
     def close(self, *, whole: bool = True) -> None:
         """`whole`: its blocks cover all of its rows. Without that it has no end, and the loader looks behind them."""

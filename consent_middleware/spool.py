@@ -25,7 +25,6 @@ import secrets
 import threading
 import time
 import weakref
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final, Literal
@@ -248,7 +247,6 @@ class Spool:
             if segment is None:
                 return
             end, rows = segment.end, segment.rows
-            data = segment.map[segment.synced : end]
             closing = (
                 end >= self.limits.segment_bytes
                 or time.monotonic() - segment.born >= self.limits.segment_seconds
@@ -258,9 +256,10 @@ class Spool:
                 self._leave(segment)
         error: Exception | None = None
         try:
-            if data:
+            if end > segment.synced:
                 os.fdatasync(segment.rows_fd)
-                write_whole(segment.blocks_fd, b"%d %d %08x\n" % (end, rows - segment.synced_rows, zlib.crc32(data)))
+                checksum = segment.checksum(segment.synced, end)
+                write_whole(segment.blocks_fd, b"%d %d %08x\n" % (end, rows - segment.synced_rows, checksum))
                 os.fdatasync(segment.blocks_fd)
                 segment.synced, segment.synced_rows = end, rows
         except Exception as failure:  # whatever it is, nobody may wait for ever
@@ -270,17 +269,17 @@ class Spool:
                     self._leave(segment)
                     waiting += self._waiting  # of rows that came meanwhile: no later sync covers them
                     self._waiting = []
-        with contextlib.suppress(OSError):  # the rows are safe, and the loader can do without an end
-            if closing or error is not None:
-                segment.close(whole=error is None)
-            else:
-                self._prepare(segment)
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for loop, future in waiting:
             by_loop.setdefault(loop, []).append(future)
         for loop, futures in by_loop.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(_settle, futures, error)
+        with contextlib.suppress(OSError):  # the rows are safe, and the loader can do without an end
+            if closing or error is not None:
+                segment.close(whole=error is None)
+            else:
+                self._prepare(segment)
 
     def _leave(self, segment: OpenSegment) -> None:
         """The next row goes into another segment."""
@@ -290,11 +289,11 @@ class Spool:
 
     def _prepare(self, segment: OpenSegment) -> None:
         """Map the pages that the next rows need, so that no row has to wait for it."""
+        if segment.mapped - segment.end < min(segment.mapped, MAX_CHUNK_BYTES) // 2:
+            with contextlib.suppress(OSError):  # a full disk: the row that does not fit says so
+                segment.extend_ahead(self._lock)
         with self._lock:
             if self._segment is segment:
-                if segment.mapped - segment.end < min(segment.mapped, MAX_CHUNK_BYTES) // 2:
-                    with contextlib.suppress(OSError):  # a full disk: the row that does not fit says so
-                        segment.extend(0)
                 self._count(segment)
                 self._set_limit(segment)
 

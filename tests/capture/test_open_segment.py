@@ -1,0 +1,113 @@
+"""Room of a segment is made ahead while rows go on: whatever comes between, no row goes where no room is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from consent_middleware import open_segment
+from consent_middleware.open_segment import CHUNK_BYTES, STEP_BYTES, OpenSegment
+
+
+@pytest.fixture
+def segment(tmp_path: Path) -> Iterator[OpenSegment]:
+    made = OpenSegment(tmp_path, 1)
+    yield made
+    made.close()
+
+
+def between(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Have something happen once, in the middle of making room ahead."""
+    waiting = [happens]
+
+    def sleep(seconds: float) -> None:
+        if waiting:
+            waiting.pop()()
+
+    monkeypatch.setattr(open_segment.time, "sleep", sleep)
+
+
+def test_room_is_shown_only_when_all_of_it_is_there(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    between(monkeypatch, lambda: seen.append(segment.mapped))
+    segment.extend_ahead(threading.Lock())
+    assert seen == [CHUNK_BYTES]
+    assert segment.mapped == segment.reserved == len(segment.map) == 2 * CHUNK_BYTES
+
+
+def test_the_lock_is_free_while_pages_are_made(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = threading.Lock()
+    free: list[bool] = []
+    between(monkeypatch, lambda: free.append(not lock.locked()))
+    segment.extend_ahead(lock)
+    assert free == [True]
+
+
+@pytest.mark.parametrize("size", [10, 3 * CHUNK_BYTES])
+def test_a_row_that_can_not_wait_makes_its_own_room(
+    segment: OpenSegment, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    between(monkeypatch, lambda: segment.extend(size))
+    segment.extend_ahead(threading.Lock())
+    assert segment.mapped == segment.reserved == len(segment.map) == os.fstat(segment.rows_fd).st_size
+    assert segment.mapped >= CHUNK_BYTES + size
+    segment.map[segment.mapped - 1 : segment.mapped] = b"x"
+
+
+def full(self: OpenSegment, start: int, end: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_room_that_turns_out_to_be_none_is_not_shown(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file system copies on write, room that was reserved may still be none."""
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenSegment, "_populate", full)
+        for extend in (lambda: segment.extend(10), lambda: segment.extend_ahead(threading.Lock())):
+            with pytest.raises(OSError, match="No space left"):
+                extend()
+            assert segment.mapped == CHUNK_BYTES
+    segment.extend(10)
+    assert segment.mapped == segment.reserved == len(segment.map) == os.fstat(segment.rows_fd).st_size
+
+
+def test_a_row_that_finds_no_room_stops_nothing(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(OpenSegment, "_populate", full)
+            with pytest.raises(OSError, match="No space left"):
+                segment.extend(3 * CHUNK_BYTES)
+
+    between(monkeypatch, refused)
+    segment.extend_ahead(threading.Lock())
+    assert segment.mapped == 2 * CHUNK_BYTES
+    assert segment.reserved == len(segment.map) == os.fstat(segment.rows_fd).st_size == 4 * CHUNK_BYTES
+
+
+def test_a_row_that_came_before_the_lock_keeps_what_it_made(
+    segment: OpenSegment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = open_segment.reserve
+
+    def meanwhile(fd: int, start: int, size: int) -> None:
+        monkeypatch.setattr(open_segment, "reserve", reserve)
+        reserve(fd, start, size)
+        segment.extend(3 * CHUNK_BYTES)
+
+    monkeypatch.setattr(open_segment, "reserve", meanwhile)
+    segment.extend_ahead(threading.Lock())
+    assert segment.mapped == segment.reserved == len(segment.map) == 4 * CHUNK_BYTES
+    assert os.fstat(segment.rows_fd).st_size == 4 * CHUNK_BYTES
+
+
+def test_the_checksum_in_steps_is_the_checksum(segment: OpenSegment) -> None:
+    segment.extend(3 * STEP_BYTES)
+    data = os.urandom(2 * STEP_BYTES + 77)
+    segment.map[5 : 5 + len(data)] = data
+    assert segment.checksum(5, 5 + len(data)) == zlib.crc32(data)
+    assert segment.checksum(5, 5) == 0
