@@ -7,7 +7,6 @@ is the same for everyone, and the script in it asks for the decision.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from consent_middleware import csp, pages
+from consent_middleware.bounded import BoundedCache
 from consent_middleware.caching import make_uncached, vary_by
 from consent_middleware.hints import agreed_links
 from consent_middleware.holding import Holder
@@ -23,8 +23,9 @@ from consent_middleware.html import HtmlGate
 from consent_middleware.once import NONE, shown_once
 from consent_middleware.pages.banner import asks
 from consent_middleware.pages.revisions import is_news
-from consent_middleware.request_headers import ACCEPT_LANGUAGE, OLD_PURPOSE, PURPOSE, REFERER, USER_AGENT
+from consent_middleware.request_headers import ACCEPT_LANGUAGE, HOST, OLD_PURPOSE, PURPOSE, REFERER, USER_AGENT
 from consent_middleware.rewritten import Rewritten, RewrittenPages
+from consent_middleware.validators import mark_of, marked, unmarked
 
 if TYPE_CHECKING:
     from consent_middleware.decision import Decision
@@ -42,34 +43,57 @@ PART: Final = 206
 _DIGESTS: Final = frozenset({b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"})
 # All that the head of a page is changed by; what ends in the last two speaks to one kind of shared cache.
 _MATTER: Final = _DIGESTS | {csp.ENFORCE, b"link", b"etag", b"vary", b"cache-control", b"content-encoding"}
+ENCODING, MATCH, SINCE = 1, 2, 3
+_CONDITIONS: Final = {b"accept-encoding": ENCODING, b"if-none-match": MATCH, b"if-modified-since": SINCE}
 _CACHES: Final = (b"cdn-cache-control", b"surrogate-control")
 REMEMBERED_NAMES: Final = 512
 REMEMBERED_NAME_BYTES: Final = 64
 REMEMBERED_ADDITIONS: Final = 512
-_MARK: Final = re.compile(rb'~c([0-9a-f]{8})"$')
+REMEMBERED_STANDINGS: Final = 1024
 _LANGUAGE: Final = re.compile(rb"<html\b[^>]{0,500}?\slang\s*=\s*[\"']?([A-Za-z-]{2,35})", re.IGNORECASE)
 _TYPE: Final = b"content-type"
 _CHARSET: Final = re.compile(rb"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
 _FILE_EXTENSIONS: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 
-class PageRequest(msgspec.Struct, frozen=True):
-    """What matters of a request that a page answers."""
+class Standing(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What a decision and a language make of every page; one object for all who have both in common."""
 
     decision: Decision
     allowed: frozenset[str]  # purposes whose third parties may stand in the page
     once: frozenset[str]  # third parties that may stand in it this time only
     reachable: frozenset[str]  # purposes whose third parties the browser may speak to
-    language: str
-    accept_language: bytes
-    referer: bytes
-    agent: bytes
-    ahead: bytes  # "prefetch" when the browser loads the page before anybody asked for it
-    return_to: str
-    host: str
-    secure: bool
-    has_body: bool
+    language: str  # unless the page names its own
+    asks: bool  # whether a banner stands on the page, and asks
     mark: bytes  # of the ETags of pages made for this decision
+
+
+class PageRequest(msgspec.Struct, frozen=True, gc=False):
+    """What matters of a request that a page answers."""
+
+    standing: Standing
+    found: list[bytes]  # headers, by the places of request_headers
+    scope: Scope
+    secure: bool
+
+    @property
+    def host(self) -> str:
+        return self.found[HOST].decode("latin-1")
+
+    @property
+    def has_body(self) -> bool:
+        return bool(self.scope.get("method") != "HEAD")
+
+    @property
+    def return_to(self) -> str:
+        """Where somebody who chose without JavaScript comes back to."""
+        path, query = self.scope.get("path") or "/", self.scope.get("query_string")
+        return f"{path}?{query.decode('latin-1')}" if query else path
+
+    @property
+    def ahead(self) -> bytes:
+        """Not empty, as in "prefetch", when the browser loads the page before anybody asked for it."""
+        return self.found[PURPOSE] or self.found[OLD_PURPOSE]
 
 
 class Documents:
@@ -88,6 +112,10 @@ class Documents:
         self.differ = not self.friendly and (self.inserts or (policy.site.csp == "enforce" and optional_vendors))
 
         self._names: dict[bytes, bool] = {}
+        self._conditions: dict[bytes, int] = {}
+        self._standings: BoundedCache[tuple[object, ...], Standing] = BoundedCache(
+            entries=REMEMBERED_STANDINGS, size=REMEMBERED_STANDINGS
+        )
         self.added = lru_cache(REMEMBERED_ADDITIONS)(self._added)
 
     def plain(self, headers: Headers) -> bool:
@@ -138,30 +166,28 @@ class Documents:
 
     def request(self, scope: Scope, reading: Reading) -> PageRequest:
         """Read what a page depends on."""
-        found = reading.found
-        decision = reading.verdict.decision
-        host = reading.host.decode("latin-1")
-        query = (scope.get("query_string") or b"").decode("latin-1")
-        path = scope.get("path") or "/"
-        allowed = decision.required if self.friendly else reading.verdict.allowed
-        once = NONE if self.friendly else shown_once(self.policy, scope.get("query_string") or b"", reading.headers)
-        accept_language = b"" if self.friendly else found[ACCEPT_LANGUAGE]
-        language = pages.pick_language(self.policy, accept_language, None)
-        return PageRequest(
-            decision=decision,
-            allowed=allowed,
+        found, verdict = reading.found, reading.verdict
+        query = scope.get("query_string")
+        once = shown_once(self.policy, query, reading.headers) if query and not self.friendly else NONE
+        language = pages.pick_language(self.policy, b"" if self.friendly else found[ACCEPT_LANGUAGE])
+        decision, allowed = verdict.decision, verdict.allowed
+        key = (decision.decided, decision.granted, decision.regime, decision.signals, allowed, once, language)
+        standing = self._standings[key]
+        if standing is None:
+            standing = self._standing(decision, allowed, once, language)
+            self._standings.put(key, standing, 1)
+        return PageRequest(standing, found, scope, reading.secure)
+
+    def _standing(self, decision: Decision, allowed: frozenset[str], once: frozenset[str], language: str) -> Standing:
+        friendly = self.friendly
+        return Standing(
+            decision=msgspec.structs.replace(decision, record_id=None, at=None),  # whose it is makes no difference
+            allowed=decision.required if friendly else allowed,
             once=once,
-            reachable=self.everything if self.friendly else allowed,
+            reachable=self.everything if friendly else allowed,
             language=language,
-            accept_language=accept_language,
-            referer=found[REFERER],
-            agent=found[USER_AGENT],
-            ahead=found[PURPOSE] or found[OLD_PURPOSE],
-            return_to=f"{path}?{query}" if query else path,
-            host=host,
-            secure=reading.secure,
-            has_body=scope.get("method") != "HEAD",
-            mark=b"" if self.friendly else _mark(decision, once, language, self.policy.fingerprint),
+            asks=not friendly and asks(decision),
+            mark=b"" if friendly else mark_of(decision, once, language, self.policy.fingerprint),
         )
 
     def for_site(self, scope: Scope, reading: Reading, page: PageRequest) -> Scope:
@@ -169,25 +195,36 @@ class Documents:
         not from a file that the server would send unseen."""
         if not self.inserts:
             return {}
-        mark = page.mark
+        mark, known = page.standing.mark, self._conditions
         changed: list[tuple[bytes, bytes]] = []
-        for name, value in reading.headers:
-            match name.lower():
-                case b"accept-encoding":
-                    continue
-                case b"if-none-match":
+        for pair in reading.headers:
+            name, value = pair
+            try:
+                condition = known[name]
+            except KeyError:
+                condition = self._condition(name)
+            if condition:
+                if condition == ENCODING or (condition == SINCE and mark):
+                    continue  # a date does not know the decision
+                if condition == MATCH:
                     value = unmarked(value, mark)
                     if not value:
                         continue
-                case b"if-modified-since" if mark:
-                    continue  # a date does not know the decision
-            changed.append((name, value))
+                    pair = (name, value)
+            changed.append(pair)
         changed.append((b"accept-encoding", b"identity"))
-        extensions = scope.get("extensions") or {}
-        if extensions.keys() & _FILE_EXTENSIONS:
+        extensions = scope.get("extensions")
+        if extensions and not _FILE_EXTENSIONS.isdisjoint(extensions):
             kept = {name: value for name, value in extensions.items() if name not in _FILE_EXTENSIONS}
             return {"headers": changed, "extensions": kept}
         return {"headers": changed}
+
+    def _condition(self, name: bytes) -> int:
+        """Which of the request's headers that decide on the form of an answer this is; 0 for all others."""
+        condition = _CONDITIONS.get(name.lower(), 0)
+        if len(self._conditions) < REMEMBERED_NAMES and len(name) <= REMEMBERED_NAME_BYTES:
+            self._conditions[bytes(name)] = condition
+        return condition
 
 
 class Document:
@@ -212,10 +249,9 @@ class Document:
         if status == 200 and documents.plain(headers):
             if documents.inserts:
                 self._rewrites = request.has_body
-                self._encoding = next(
-                    (_charset(value) for name, value in reversed(headers) if name.lower() == _TYPE), ""
-                )
-            return [*headers, *documents.added(request.reachable, request.once, request.secure)], documents.inserts
+                self._encoding = _charset(_content_type(headers))
+            standing = request.standing
+            return [*headers, *documents.added(standing.reachable, standing.once, request.secure)], documents.inserts
         found = {name.lower(): value for name, value in headers}
         headers = self._with_csp(self._without_hints(headers))
         compressed = found.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity")
@@ -227,7 +263,7 @@ class Document:
             self._rewrites = request.has_body
             headers = [(name, value) for name, value in headers if name.lower() not in _DIGESTS]
         if changes or status == 304:
-            headers = marked(headers, request.mark)
+            headers = marked(headers, request.standing.mark)
         return documents.kept_by_nobody(headers), changes
 
     def body(self, chunk: bytes, *, last: bool) -> bytes:
@@ -236,12 +272,13 @@ class Document:
             return chunk
         gate, left = self._gate, b""
         try:
-            if self._page_language is None and (found := _LANGUAGE.search(chunk[:4096])):
-                self._page_language = found[1].decode("ascii")
             if gate is None:
                 if last and self._nonce is None:
                     return self._whole(bytes(chunk))  # some send a bytearray or a memoryview, which are no keys
+                self._read_language(chunk)
                 gate = self._gate = self._make_gate()
+            elif self._page_language is None:
+                self._read_language(chunk)
             left = gate.feed(chunk)
             return left + gate.close() if last else left
         except Exception:
@@ -249,69 +286,72 @@ class Document:
             self._rewrites = False
             return chunk if gate is None else left + gate.abandon()
 
+    def _read_language(self, chunk: bytes) -> None:
+        if found := _LANGUAGE.search(chunk[:4096]):
+            self._page_language = found[1].decode("ascii")
+
     def _whole(self, page: bytes) -> bytes:
         """A page that came in one piece, which may be known from before."""
-        documents, request = self._documents, self._request
-        decision, language = request.decision, self._language()
+        request, memory = self._request, self._documents.rewritten
+        scope = request.scope
         key = (
-            *(page, self._encoding, self._inline_allowed, self._services is None, is_news(documents.policy)),
-            *(decision.decided, decision.regime, request.allowed, request.once),
-            *(language, request.host, request.return_to),
+            *(page, request.standing, self._encoding, self._inline_allowed, self._services is None),
+            *(is_news(self._documents.policy), request.found[HOST], scope.get("path"), scope.get("query_string")),
         )
-        known = documents.rewritten.get(key)
+        known = memory.get(key)
         if known is None:
+            self._read_language(page)
             gate = self._make_gate()
             rewritten = gate.feed(page) + gate.close()
-            made = Rewritten(rewritten, tuple(self._undeclared), self._has_banner)
-            documents.rewritten.put(key, len(page), made)
+            memory.put(key, len(page), Rewritten(rewritten, self._language(), (*self._undeclared,), self._has_banner))
             return rewritten
         if self._services is not None:
             for host in known.undeclared:
                 self._services.inventory.blocked_host(host)
-            if known.has_banner:
-                self._count_impression(language)
+            if known.has_banner and request.standing.asks:
+                self._count_impression(known.language)
         return known.page
 
     def _without_hints(self, headers: Headers) -> Headers:
         """Link headers fetch as the link elements of a page do."""
         if not any(name.lower() == b"link" for name, _ in headers):
             return headers
-        request = self._request
-        holder = Holder(self._documents.policy, request.allowed.__contains__, request.host, None, request.once)
+        request, standing = self._request, self._request.standing
+        holder = Holder(self._documents.policy, standing.allowed.__contains__, request.host, None, standing.once)
         kept = ((name, agreed_links(value, holder) if name.lower() == b"link" else value) for name, value in headers)
         return [(name, value) for name, value in kept if value]
 
     def _with_csp(self, headers: Headers) -> Headers:
-        documents, request = self._documents, self._request
+        documents, request, standing = self._documents, self._request, self._request.standing
         site = [value for name, value in headers if name.lower() == csp.ENFORCE]
         self._nonce = csp.nonce_of(site)
         self._inline_allowed = not site or self._nonce is not None
-        return documents.with_csp(headers, site, request.reachable, request.once, request.secure)
+        return documents.with_csp(headers, site, standing.reachable, standing.once, request.secure)
 
     def _make_gate(self) -> HtmlGate:
         documents, request, services = self._documents, self._request, self._services
         return HtmlGate(
             policy=documents.policy,
-            allows=request.allowed.__contains__,
+            allows=request.standing.allowed.__contains__,
             host=request.host,
             head=pages.head(services, nonce=self._nonce) if services else b"",
             body=self._banner if services else b"",
             placeholder=self._placeholder if services else None,
             encoding=self._encoding,
             nonce=self._nonce,
-            once=request.once,
+            once=request.standing.once,
             inline_allowed=self._inline_allowed,
             undeclared=self._note_undeclared if services else None,
         )
 
     def _language(self) -> str:
-        request = self._request
-        return pages.pick_language(self._documents.policy, request.accept_language, self._page_language)
+        policy, named = self._documents.policy, self._page_language
+        return (named and pages.named_language(policy, named)) or self._request.standing.language
 
     def _banner(self) -> bytes:
         documents, request, services = self._documents, self._request, self._services
         assert services is not None
-        decision = None if documents.friendly else request.decision
+        decision = None if documents.friendly else request.standing.decision
         language = self._language()
         self._has_banner = True
         self._count_impression(language)
@@ -320,11 +360,12 @@ class Document:
     def _count_impression(self, language: str) -> None:
         """Count a banner that asks, once a page, where somebody will see it."""
         request = self._request
-        if self._counted or self._documents.friendly or not asks(request.decision):
+        if self._counted or not request.standing.asks:
             return
         self._counted = True
-        if self._services is not None and not request.ahead and not pages.is_crawler(request.agent):
-            pages.count_impression(self._services, referer=request.referer, host=request.host, language=language)
+        found = request.found
+        if self._services is not None and not request.ahead and not pages.is_crawler(found[USER_AGENT]):
+            pages.count_impression(self._services, referer=found[REFERER], host=request.host, language=language)
 
     def _note_undeclared(self, host: str) -> None:
         assert self._services is not None
@@ -336,47 +377,12 @@ class Document:
         return pages.placeholder(self._services, vendor, language=self._language(), return_to=self._request.return_to)
 
 
+def _content_type(headers: Headers) -> bytes:
+    """The last one holds."""
+    return next((value for name, value in reversed(headers) if name == _TYPE or name.lower() == _TYPE), b"")
+
+
+@lru_cache(64)
 def _charset(content_type: bytes) -> str:
     found = _CHARSET.search(content_type)
     return found[1].decode("latin-1") if found else ""
-
-
-def marked(headers: Headers, mark: bytes) -> Headers:
-    """The headers with the mark inside the ETag."""
-    if not mark:
-        return headers
-    return [
-        (name, value.rstrip()[:-1] + b"~c" + mark + b'"')
-        if name.lower() == b"etag" and value.rstrip().endswith(b'"')
-        else (name, value)
-        for name, value in headers
-    ]
-
-
-def unmarked(if_none_match: bytes, mark: bytes) -> bytes:
-    """The site's own ETags of the kept copies that fit the present decision; the others can't be shown again."""
-    if not mark:
-        return if_none_match
-    kept = []
-    for tag in if_none_match.split(b","):
-        tag = tag.strip()
-        found = _MARK.search(tag)
-        if tag == b"*":
-            kept.append(tag)
-        elif found and found[1] == mark:
-            kept.append(tag[: found.start()] + b'"')
-    return b", ".join(kept)
-
-
-@lru_cache(1024)
-def _mark(decision: Decision, once: frozenset[str], language: str, fingerprint: str) -> bytes:
-    shape = (
-        decision.decided,
-        sorted(decision.granted),
-        sorted(once),
-        decision.regime,
-        decision.signals,
-        language,
-        fingerprint,
-    )
-    return hashlib.blake2b(repr(shape).encode(), digest_size=4).hexdigest().encode()

@@ -21,6 +21,7 @@ class Rewritten(msgspec.Struct, frozen=True, gc=False):
     """A page as it left, and what else its rewriting did."""
 
     page: bytes
+    language: str  # of the banner
     undeclared: tuple[str, ...]  # third parties that the policy does not know, as often as they were met
     has_banner: bool
 

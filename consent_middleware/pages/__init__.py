@@ -1,14 +1,14 @@
 """What the visitor meets: banner, preferences, policy page, cookie table, my-data page.
 
 Everything here is drawn from `privacy.toml` and is complete without JavaScript; the script only spares a reload.
-`routes`, `banner`, `head`, `placeholder`, `count_impression`, `is_crawler` and `pick_language` are the doors for the
-middleware; `policy_fragment` is the one for a site that shows the policy in its own template.
+`routes`, `banner`, `head`, `placeholder`, `count_impression`, `is_crawler`, `named_language` and `pick_language` are
+the doors for the middleware; `policy_fragment` is the one for a site that shows the policy in its own template.
 """
 
 from __future__ import annotations
 
 from consent_middleware.pages.banner import banner, head, placeholder
-from consent_middleware.pages.languages import pick_language
+from consent_middleware.pages.languages import named_language, pick_language
 from consent_middleware.pages.policy_page import policy_fragment
 from consent_middleware.pages.rates import count_impression, is_crawler
 from consent_middleware.pages.site import routes
@@ -18,6 +18,7 @@ __all__ = [
     "count_impression",
     "head",
     "is_crawler",
+    "named_language",
     "pick_language",
     "placeholder",
     "policy_fragment",

@@ -64,12 +64,17 @@ def direction(language: str) -> str:
 
 def pick_language(policy: PrivacyPolicy, accept_language: bytes | None, page_lang: str | None = None) -> str:
     """One of the site's languages: that of the page, else the best of `Accept-Language`, else the site's first."""
-    offered = policy.site.languages
-    if page_lang and (found := _match(page_lang, offered)):
+    if page_lang and (found := named_language(policy, page_lang)):
         return found
+    offered = policy.site.languages
     if accept_language and len(offered) > 1:
         return _from_header(accept_language[:MAX_ACCEPT_LANGUAGE], offered) or offered[0]
     return offered[0]
+
+
+def named_language(policy: PrivacyPolicy, name: str) -> str | None:
+    """The site's language that a page or a link names; None when the site has no words in it."""
+    return _match(name, policy.site.languages)
 
 
 @functools.lru_cache(maxsize=1024)
