@@ -16,9 +16,13 @@ from tests.gate.policies import policy
 from tests.gate.test_pages_on_their_way import ACCEPT, PAGES
 
 GOOGLE = 'id = "marketing"\ngoogle_signals = ["ad_storage"]\n'
-POLICY = policy(
-    PAGES.replace("insert = true", 'insert = true\nlanguages = ["en", "de"]').replace('id = "marketing"\n', GOOGLE)
-)
+SITE = """insert = true
+languages = ["en", "de"]
+trusted_proxies = ["10.0.0.0/8"]
+country_header = "cf-ipcountry"
+"""
+REGIMES = '[consent]\nregimes = { US = "opt-out", GB = "uk-statistics", default = "opt-in" }\n'
+POLICY = policy(PAGES.replace("insert = true\n", SITE).replace('id = "marketing"\n', GOOGLE) + REGIMES)
 FRAMES = '<iframe src="https://tube.example.net/1"></iframe><img src="https://spy.example/p"><p>ü</p>'
 PAGE = f"<!doctype html><html{{}}><head><title>x</title></head><body>{FRAMES}</body></html>"
 CLICK = ((b"sec-fetch-site", b"same-origin"), (b"sec-fetch-mode", b"navigate"))
@@ -52,6 +56,8 @@ ALL_DIFFER = [
     asks(answer=((b"content-type", b"text/html"),)),
     asks((b"host", b"spy.example")),
     asks(YES, (b"sec-gpc", b"1")),
+    asks((b"cf-ipcountry", b"US"), client=("10.0.0.1", 50_000)),
+    asks((b"cf-ipcountry", b"GB"), client=("10.0.0.1", 50_000)),
 ]
 
 
