@@ -15,6 +15,7 @@ from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.providers import ProviderError, asked_of_the_site
 from consent_middleware.rights.register import Register
+from consent_middleware.rights.upkeep import is_answered
 
 SWITCHES = ("restricted", "objected", "erased")
 
@@ -81,7 +82,8 @@ def examine(store: Store, data_dir: Path, policy: PrivacyPolicy, hooks: str | No
     switches = {name: int(store.query(f"SELECT uniqExact(visitor) FROM {name}")[0][0]) for name in SWITCHES}
     kinds = _kinds(store, data_dir, policy, hooks, now, problems)
     register = Register(data_dir)
-    open_ = [request for request in register.all() if not request.closed] if register.path.exists() else []
+    requests = register.all() if register.path.exists() else []
+    open_ = [request for request in requests if not request.closed and not is_answered(data_dir, request)]
     problems += [
         f"request {r.number} ({r.right}) was due on {r.due}" for r in open_ if r.state(now.date()) == "overdue"
     ]

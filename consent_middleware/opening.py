@@ -60,7 +60,7 @@ class Opening:
             if self.services is None and time.monotonic() >= self._again_at:
                 try:
                     services = await self._open_them()
-                    self.router = Router(routes=_routes(services), redirect_slashes=False)
+                    self.router = _router(services)
                     self.services = services
                 except Exception as error:
                     self._again_at = time.monotonic() + RETRY_SECONDS
@@ -92,6 +92,12 @@ class Opening:
         self._counts["services"] += 1
         if self._counts["services"] == 1:
             log.error("%s", what)
+
+
+def _router(services: Services) -> Router:
+    router = Router(routes=_routes(services), redirect_slashes=False)
+    router.default = pages.nothing_here(services, router.not_found)
+    return router
 
 
 def _routes(services: Services) -> list[BaseRoute]:

@@ -48,6 +48,9 @@ def _show(summary: msgspec.Struct, format_: str) -> None:
     if format_ == "json":
         click.echo(msgspec.json.encode(values))
         return
+    if not any(values[name] for name in ("rows", "segments_removed", "answered", "quarantined", "torn_bytes")):
+        click.echo("nothing waits to be loaded")
+        return
     done = [
         counted(values["rows"], "row") + f" loaded in {counted(values['batches'], 'batch', 'batches')}",
         counted(values["segments_removed"], "segment") + " done",

@@ -87,7 +87,7 @@ def _share(
 ) -> int:
     signer = Signer.open(data_dir / "keys")
     ledger = open_ledger(data_dir, policy.consent.ledger or None)
-    wrong = 0
+    wrong = said = 0
     try:
         for recipient in chosen:
             try:
@@ -95,6 +95,7 @@ def _share(
                 if not wanted:
                     releases = list(sharing.due(recipient, sealed.releases(folder, site)))
                 for release in releases:
+                    said += 1
                     outcome = sharing.share(
                         recipient, release, policy=policy, outbox=outbox, signer=signer,
                         disclose=ledger.append_disclosure, now=dt.datetime.now(dt.UTC), cubes=cubes, force=force,
@@ -103,12 +104,16 @@ def _share(
                     _say(format_, recipient=outcome.recipient, period=outcome.period, state=outcome.state,
                          told=outcome.told, next_at=outcome.next_at)  # fmt: skip
             except (ShareRefused, SealError) as error:
-                wrong += 1
+                wrong, said = wrong + 1, said + 1
                 _say(format_, recipient=recipient.name, state="refused", told=str(error))
     except LedgerUnavailable as error:
         raise UserError(f"the disclosure can't be logged: {error}") from None
     finally:
         ledger.close()
+    if not said and format_ == "text":
+        click.echo(
+            "nothing is due" if chosen else f"no recipient of {policy.path} has a schedule: name one, --recipient"
+        )
     return 1 if wrong else 0
 
 

@@ -25,6 +25,7 @@ SECTIONS: Wanted = {
     "devices": ("Devices", ("visit:device",), ("visitors", "pageviews")),
     "browsers": ("Browsers", ("visit:browser",), ("visitors", "pageviews")),
 }
+NOTHING = "Nothing is counted in this period: bots never are, nor is what was captured in the last seconds."
 RELEASED: Wanted = {
     "overview": ("Overview", (), ("visitors", "visits", "pageviews")),
     "trend": ("Trend", ("time:day",), ("visitors",)),
@@ -69,6 +70,8 @@ def _notes(meta: dict[str, Any], found: list[Section], lane: str) -> list[str]:
             "Anonymous release: each number carries noise; in brackets, where the true one lies in 95 of 100 draws."
         ]
     notes = []
+    if not any(any(line["metrics"]) for section in found for line in section.rows):
+        notes.append(NOTHING)
     hidden = sum(section.suppressed for section in found)
     if hidden:
         least, rows = meta["minimum_cell"], "1 row is" if hidden == 1 else f"{hidden} rows are"

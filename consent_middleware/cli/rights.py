@@ -229,6 +229,8 @@ def remind_command(policy_path: Path, data_dir: Path) -> int:
     given = remind(data_dir, load_policy(policy_path))
     for request, why in given:
         click.echo(f"request {request.number}: {why}, {request.due}")
+    if not given:
+        click.echo("no reminder is owed")
     return 1 if any(why == "overdue" for _, why in given) else 0
 
 

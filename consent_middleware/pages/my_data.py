@@ -90,7 +90,7 @@ async def show(services: Services, request: Request) -> Response:
         "data.html",
         visitor=visitor,
         copy=copy,
-        as_of=dt.datetime.fromtimestamp(copy.as_of / 1000, dt.UTC) if copy else None,
+        as_of=f"{dt.datetime.fromtimestamp(copy.as_of / 1000, dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if copy else "",
         lines=lines,
         columns=columns,
         total=len(rows),

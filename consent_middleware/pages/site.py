@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from consent_middleware.pages import assets, my_data, policy_page, preferences, receipt, requests
+from consent_middleware.pages.rendering import page, page_language
+from consent_middleware.pages.words import words_for
 
 if TYPE_CHECKING:
     from consent_middleware.services import Services
@@ -66,6 +69,21 @@ def routes(services: Services) -> list[BaseRoute]:
         for name in sorted(names)
     ]
     return [*pages, *files, *hashed]
+
+
+def nothing_here(services: Services, otherwise: ASGIApp) -> ASGIApp:
+    """Answers an address under the prefix that is none of ours: a browser by a page, others as `otherwise` does."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or "text/html" not in (request := Request(scope)).headers.get("accept", ""):
+            await otherwise(scope, receive, send)
+            return
+        t = words_for(services.policy, page_language(services.policy, request))
+        title = t("This page does not exist")
+        missing = page(services, request, "message.html", status=404, title=title, lines=[], return_to="/")
+        await missing(scope, receive, send)
+
+    return answer
 
 
 async def gpc(services: Services, request: Request) -> Response:

@@ -13,7 +13,7 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.desk import answer_path
 from consent_middleware.rights.register import Register, RegisterError
 from consent_middleware.rights.reminders import remind
-from consent_middleware.rights.request import Right
+from consent_middleware.rights.request import Request, Right
 
 log = logging.getLogger("consent_middleware")
 
@@ -45,6 +45,11 @@ def note(data_dir: Path, verb: str, ticket: str, text: str = "", *, answered: st
         log.exception("a request could not be noted in the register")
 
 
+def is_answered(data_dir: Path, request: Request) -> bool:
+    """Whether the answer lies at the desk; the register hears of it at the next `settle`."""
+    return bool(request.ticket) and answer_path(data_dir, request.ticket).exists()
+
+
 def settle(data_dir: Path, now: dt.datetime | None = None) -> int:
     """Close the requests whose answer lies at the desk; how many."""
     register = Register(data_dir)
@@ -52,7 +57,7 @@ def settle(data_dir: Path, now: dt.datetime | None = None) -> int:
         return 0
     settled = 0
     for request in register.all():
-        if request.closed is None and request.ticket and answer_path(data_dir, request.ticket).exists():
+        if request.closed is None and is_answered(data_dir, request):
             register.step(request.number, "answered", by="analytics", text="answered by itself", now=now)
             settled += 1
     return settled

@@ -281,6 +281,14 @@ def test_nobody_is_told_of_an_erasure_that_does_not_happen(visitor: TestClient) 
     assert ERASING not in visitor.get("/_consent/?saved=erased").text  # a link that somebody made up
 
 
+def test_an_address_of_ours_that_leads_nowhere_is_a_page_with_a_way_back(visitor: TestClient) -> None:
+    page = visitor.get("/_consent/polcy?lang=de", headers={"accept": "text/html"})
+    assert page.status_code == 404
+    assert "Diese Seite gibt es nicht" in words(page.text)
+    assert 'href="/"' in page.text
+    assert visitor.get("/_consent/polcy", headers={"accept": "*/*"}).text == "Not Found"
+
+
 @pytest.mark.parametrize("accepts", ["text/html", "application/json"])
 def test_there_is_no_receipt_without_a_record_and_the_answer_says_why(visitor: TestClient, accepts: str) -> None:
     post(visitor, "reject")

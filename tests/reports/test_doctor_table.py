@@ -14,6 +14,8 @@ from analytics.reports.querylog import Entry, QueryLog
 from analytics.retention import ROWS
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.rights.desk import write_answer
+from consent_middleware.rights.register import Register
 from consent_middleware.spool import Spool
 from tests.ingest.rows import QUICK
 from tests.ingest.rows import row as captured_row
@@ -67,6 +69,13 @@ def test_what_is_in_the_spool_is_counted_in_rows_loaded_or_not(store: Store, tmp
     assert in_spool == [3, 3]
     assert (before.waiting_rows, after.waiting_rows, after.waiting_bytes) == (3, 0, 0)
     assert before.waiting_bytes > 0
+
+
+def test_a_request_that_was_answered_is_not_open(store: Store, tmp_path: Path) -> None:
+    for ticket in ("answered", "waiting"):
+        Register(tmp_path).open("restriction", "visitor", identity="cookie", ticket=ticket)
+    write_answer(tmp_path, "answered", b"{}")
+    assert examine(store, tmp_path, PrivacyPolicy.parse(POLICY), None, dt.datetime.now(dt.UTC)).requests_open == 1
 
 
 def test_questions_are_counted_one_by_one_since_the_first(store: Store, tmp_path: Path) -> None:

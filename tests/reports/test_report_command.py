@@ -256,3 +256,9 @@ def test_the_client_says_what_the_service_says() -> None:
     with pytest.raises(ClientError) as caught:
         list(Client("http://127.0.0.1:9", "ana_x", timeout=2).query("site.example", ["visitors"]))
     assert caught.value.status == 0
+
+
+def test_a_report_of_nothing_says_what_is_never_counted(data_dir: Path) -> None:
+    empty = CliRunner().invoke(report, ["overview", "--data-dir", str(data_dir), "-p", "2026-01-01..2026-01-02"])
+    assert "bots never are" in empty.output.replace("\n", " ")
+    assert "bots never are" not in CliRunner().invoke(report, ["overview", "--data-dir", str(data_dir)]).output

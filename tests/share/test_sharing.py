@@ -231,3 +231,10 @@ def test_share_imports_neither_store_nor_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_that_shares_nothing_says_why(data_dir: Path) -> None:
+    policy(data_dir)
+    command = ["share", "--policy", str(data_dir / "privacy.toml"), "--data-dir", str(data_dir)]
+    told = CliRunner().invoke(analytics, command)
+    assert told.output == f"no recipient of {data_dir / 'privacy.toml'} has a schedule: name one, --recipient\n"
