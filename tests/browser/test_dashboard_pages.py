@@ -110,13 +110,18 @@ def test_axe_is_silent_on_every_page(dashboard: Dashboard, new_context: Callable
         assert violations(page) == [], path
 
 
+def told_of_a_problem(message: Any) -> bool:
+    """A question that is answered meanwhile is not found any more: on a busy machine its bar hears that, and ends."""
+    return message.type in ("error", "warning") and "/api/progress/" not in message.location["url"]
+
+
 @pytest.mark.parametrize("script", [True, False])
 def test_every_panel_can_be_clicked_through(
     dashboard: Dashboard, new_context: Callable[..., Any], script: bool
 ) -> None:
     page = new_context(java_script_enabled=script).new_page()
     problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("console", lambda message: problems.append(message.text) if told_of_a_problem(message) else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith(dashboard.url) else problems.append(request.url))
     dashboard.sign_in(page)
