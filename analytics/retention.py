@@ -131,6 +131,8 @@ def enforce(place: Place) -> dict[str, int]:
     for clock in clocks(place.policy):
         try:
             gone[clock.what] = clock.enforce(place)
+        except hooks.ProviderError as error:  # the operator's to mend, and its words say how
+            log.error("retention of %s (%s) failed: %s", clock.what, clock.key, error)
         except Exception:
             log.exception("retention of %s (%s) failed", clock.what, clock.key)
     return gone

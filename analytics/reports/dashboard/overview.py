@@ -123,7 +123,7 @@ async def internal(
     assert isinstance(headline, dict)
     assert isinstance(line, dict)
     values = headline["results"][0]["metrics"]
-    labelled, points = _series(line)
+    labelled, points = _series(line, now.astimezone(ZoneInfo(zone)))
     before = _before(line, labelled)
     marks = [(labelled.index(note.day), note.name) for note in notes if note.day in labelled]
     axis = charts.axis_labels(labelled)
@@ -159,10 +159,11 @@ def _figures(view: View, answer: dict[str, Any]) -> list[Figure]:
     ]
 
 
-def _series(answer: dict[str, Any]) -> tuple[list[str], list[Any]]:
-    """Every bucket of the range: zero where nothing happened, None where too few came to show."""
+def _series(answer: dict[str, Any], now: dt.datetime) -> tuple[list[str], list[Any]]:
+    """Every bucket of the range that has begun: zero where nothing happened, None where too few came to show."""
     found = {row["dimensions"][0]: row["metrics"][0] for row in answer["results"]}
-    labelled = answer["meta"]["time_labels"]
+    until = f"{now:%Y-%m-%d %H:%M:%S}"  # of hours that are still to come, zero would be a claim
+    labelled = [label for label in answer["meta"]["time_labels"] if label <= until] or answer["meta"]["time_labels"]
     return labelled, [found.get(label, 0) for label in labelled]
 
 
