@@ -79,6 +79,7 @@ def open_command(
                 done = stop_marketing(_office(policy_path, data_dir, ledger, hooks), subject)
             click.echo(f"request {request.number}: {done.told}")
             if not done.whole:
+                register.step(request.number, "acted", by="automatic", text=done.told)
                 click.echo(f"request {request.number} stays open, because it was answered in part only", err=True)
                 return 1
             register.step(request.number, "answered", by="automatic", text=done.told)
@@ -168,10 +169,13 @@ def answer_command(
             _write_private(target, done.package)
             told = f"{target}: {told}"
         click.echo(f"request {number}: {told}")
+        by_hand_is_left = bool(done.by_hand) and not done_by_hand and not partly
+        if partly or not done.whole or by_hand_is_left:
+            register.step(number, "acted", by=_me(), text=told)  # what was done is done, whatever is left to do
         if not done.whole:
             click.echo(f"request {number} stays open, because it was answered in part only", err=True)
             return 1
-        if done.by_hand and not done_by_hand and not partly:
+        if by_hand_is_left:
             places = ", ".join(done.by_hand)
             click.echo(f"request {number} stays open: {places} must be done by hand (--done-by-hand TEXT)", err=True)
             return 1

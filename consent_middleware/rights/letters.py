@@ -8,6 +8,7 @@ from consent_middleware.rights.request import ARTICLES, NOTHING_HELD, Event, Req
 OPENING = {
     "opened": "We have received your request.",
     "identified": "We have received your request, and know now that it is yours.",
+    "acted": "We are working on your request.",
     "reminded": "We have received your request.",
     "released": "We are working on your request again.",
     "extended": "We need more time for your request. You will hear from us by {due}. The reason: {reason}",
@@ -45,7 +46,9 @@ def _opening(request: Request, last: Event) -> str:
         return OPENING[last.step]
     if request.right == "complaint":
         return REPLY
-    return NOTHING if NOTHING_HELD in last.text else OPENING["answered"]
+    # Nothing is left to find of what an earlier, partial answer erased.
+    found_before = any(event.step == "acted" and NOTHING_HELD not in event.text for event in request.events)
+    return NOTHING if NOTHING_HELD in last.text and not found_before else OPENING["answered"]
 
 
 def _sentence(event: Event) -> str:

@@ -12,7 +12,7 @@ Right = Literal[
     "access", "correction", "erasure", "restriction", "portability", "objection", "marketing-objection", "complaint"
 ]
 Step = Literal[
-    "opened", "identified", "extended", "held", "released", "reminded", "answered", "refused", "partly-refused"
+    "opened", "identified", "acted", "extended", "held", "released", "reminded", "answered", "refused", "partly-refused"
 ]
 RIGHTS: Final[tuple[str, ...]] = get_args(Right)
 CLOSING: Final = frozenset({"answered", "refused", "partly-refused"})
@@ -40,7 +40,7 @@ REMIND_DAYS: Final = 7
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One step of a request: what was done, when (UTC), by whom, and why."""
+    """One step of a request: what was done, when (UTC), by whom, and why. "acted" is a part, and closes nothing."""
 
     at: dt.datetime
     step: Step

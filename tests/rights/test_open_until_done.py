@@ -84,6 +84,31 @@ def test_the_letter_says_when_nothing_is_held(tmp_path: Path, right: str) -> Non
     assert "We have done" not in letter
 
 
+def test_what_a_partial_answer_did_stands_in_the_register_and_is_not_denied_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Members:
+        rows = 1
+
+        def find(self, subject: str) -> list[dict[str, object]]:
+            return [{"email": subject}] * self.rows
+
+        def erase(self, subject: str) -> int:
+            gone, self.rows = self.rows, 0
+            return gone
+
+    monkeypatch.setattr(providers, "_PROVIDERS", {"members": Members(), "letters": OnlyFinds()})
+    command(tmp_path, "open", "--right", "erasure", "--subject", MINA)
+    assert command(tmp_path, "answer", "1").return_value == 1
+    assert "acted by" in (shown := command(tmp_path, "show", "1").output)
+    assert "erased: 1 row in members" in shown
+    assert "We are working on your request." in command(tmp_path, "letter", "1").output
+    monkeypatch.setattr(providers, "_PROVIDERS", {"members": Members()})
+    Members.rows = 0
+    assert command(tmp_path, "answer", "1").return_value == 0
+    assert "We have done what you asked for." in command(tmp_path, "letter", "1").output
+
+
 def test_a_complaint_is_answered_in_words(tmp_path: Path) -> None:
     command(tmp_path, "open", "--right", "complaint", "--subject", MINA)
     assert "--note TEXT" in str(command(tmp_path, "answer", "1").exception)
