@@ -112,7 +112,10 @@ def _show_late(do: Callable[..., Any], site: str, format_: str) -> None:
     """For the operator only: an exact count, which no release holds."""
     from analytics.errands import CountLate
 
-    for period, count in do(CountLate(site)).items():
+    found = do(CountLate(site))
+    if format_ != "json" and not any(found.values()):
+        click.echo(f"no row of {site} arrived after the seal of its period")
+    for period, count in found.items():
         if format_ == "json":
             click.echo(json.dumps({"period": period, "late": count}))
         elif count:
@@ -158,11 +161,13 @@ def _show_plan(plan: bounds.Plan, format_: str) -> None:
             ],
         }))  # fmt: skip
         return
-    table = Table(title=f"What a seal of {plan.period} ({plan.site}) would spend; nothing is spent by showing it")
+    click.echo(f"What a seal of {plan.period} ({plan.site}) would spend (a dry run spends nothing):")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for heading in ("cube", "metric", "keys"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in ("share of promise", "L2 bound", "sigma", "tau", "trust from"):
-        table.add_column(heading, justify="right")
+        # A heading breaks between its words, so that the table keeps within 80 columns.
+        table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for m, count in rows:
         table.add_row(
             m.cube, m.metric, m.kind, f"{m.rho / plan.promise.rho:.2%}", f"{m.l2 / bounds.SCALE:.2f}",

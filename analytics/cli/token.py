@@ -19,7 +19,13 @@ def token() -> None: ...
 
 @token.command(help="Make a token; it is printed once and stored hashed.")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["analyst", "operator", "auditor"]), default="analyst", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice(["analyst", "operator", "auditor"]),
+    default="analyst",
+    show_default=True,
+    help="analyst: exact reports; auditor: the query log and what the gate saw, no exact report; operator: all.",
+)
 @click.option("--site", "sites", multiple=True, help="Only this site (repeatable); default: every site.")
 @click.option("--days", default=0, type=click.IntRange(0, 3650), help="Expires after so many days; 0: never.")
 @click.option("--email", default="", help="Where reports of the internal lane may be sent.")

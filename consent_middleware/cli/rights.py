@@ -55,7 +55,9 @@ def _explained() -> Iterator[None]:
 
 @rights.command("open", help="Note a request, for example one that came by e-mail.")
 @click.option("--right", "right", type=click.Choice(RIGHTS), required=True)
-@click.option("--subject", required=True, help="The person, as the site's tables know them (an address, member:42).")
+@click.option(
+    "--subject", required=True, help="The person, as the site's tables know them (an address, member:42), or record:ID."
+)
 @click.option("--identity", default="", help="What you recognised the person by; noted as the operator's word.")
 @click.option("--text", default="", help="What they wrote, in short.")
 @policy_option

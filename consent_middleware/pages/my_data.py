@@ -97,6 +97,7 @@ async def show(services: Services, request: Request) -> Response:
         kept=t.span(services.policy.retention.raw_days, "day"),
         in_force={verb for verb, name in SWITCHES.items() if held.get(name) is True},
         done=(arrived := {**right_titles(t), **titles(t)}).get(done, ""),
+        still_recorded=done == "erase" and request.scope["consent"].allows(services.policy.capture.purpose),
         reference=request.query_params.get("reference", "")[:8] if done in arrived else "",
         actions=[(verb, titles(t)[verb], explanations(t)[verb]) for verb in SHOWN_VERBS],
         lift=titles(t)["unrestrict"],

@@ -40,6 +40,8 @@ def exit_code(result: Result) -> int:
 def test_a_dry_run_shows_the_spend_and_touches_nothing(tmp_path: Path) -> None:
     done = analytics(tmp_path, "release", "--period", "day:2026-11-19", "--dry-run")
     assert exit_code(done) == 0
+    table = done.output.partition("This release alone")[0]
+    assert max(map(len, table.splitlines()[1:])) <= 80, "a terminal of 80 columns cuts nothing"
     for word in ("sigma", "tau", "trust from", "epsilon"):
         assert word in done.output
     assert {path.name for path in tmp_path.iterdir()} == {"privacy.toml"}

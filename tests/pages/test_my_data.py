@@ -55,6 +55,14 @@ def test_without_a_cookie_it_says_that_nothing_can_be_found_and_where_to_write(t
     assert visitor.post("/_consent/data/erase").status_code == 404
 
 
+def test_whoever_erases_and_goes_on_agreeing_is_told_that_new_visits_are_recorded(agreed: TestClient) -> None:
+    told = "Your consent still stands, so new visits are recorded until you withdraw it."
+    assert told in agreed.get(agreed.post("/_consent/data/erase").headers["location"]).text
+    assert told not in agreed.get(agreed.post("/_consent/data/restrict").headers["location"]).text
+    agreed.post("/_consent/", data={"choice": "save", "purpose": ["marketing"]})
+    assert told not in agreed.get("/_consent/data?done=erase&reference=12345678").text
+
+
 def test_a_download_that_a_person_opens_is_refused_by_a_page(tmp_path: Path) -> None:
     visitor = browser(tmp_path, accept="text/html,application/xhtml+xml,*/*;q=0.8")
     for address in ("/_consent/data?format=json", "/_consent/data?format=csv", "/_consent/receipt"):

@@ -168,7 +168,7 @@ def test_an_old_copy_is_shown_with_its_time_until_the_newer_one_is_there(
     assert (table.headers["last-modified"], "/one" in table.text) == (old.headers["last-modified"], True)
 
     page = agreed.get(f"{DATA}?lang=de").text
-    assert f"Stand: {as_of:%Y-%m-%d %H:%M:%S} UTC. Was Sie seitdem getan haben, ist noch nicht" in words(page)
+    assert f"Stand: {as_of:%Y-%m-%d %H:%M:%S} UTC. Was Sie seitdem getan haben, kann noch fehlen." in words(page)
     assert "/one" in page
     address = re.search(r'data-consent-waiting="([^"]+)"', page)
     assert address, "the page's script waits for the newer copy"
