@@ -48,6 +48,8 @@ def withdraw(
                 ledger.forget(record)
             purposes = ", ".join(sorted(entry.purposes)) or "nothing"
             click.echo(f"{record}: withdrawn ({purposes}); workers refuse its cookies within 5 s")
+            if forget:
+                click.echo(f"{record}: its subject key is deleted, and the proof leads to nobody any more")
             if erasure is not None:
                 click.echo(f"{record}: a worker of the site hands on the erasure of their visits ({erasure.ticket})")
 

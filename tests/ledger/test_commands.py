@@ -120,7 +120,8 @@ async def test_records_are_shown_and_paper_forms_appended(tmp_path: Path, consen
     assert shown["cm:eventType"] == "given"
     assert "no such record" in consent("record", "--record", "A" * 22, code=2)
     assert "either --record" in consent("record", code=2)
-    consent("withdraw", "--subject", "member:42", "--reason", "letter of 3 May", "--forget")
+    withdrawn = consent("withdraw", "--subject", "member:42", "--reason", "letter of 3 May", "--forget")
+    assert "its subject key is deleted, and the proof leads to nobody any more" in withdrawn
     assert "no such record" in consent("record", "--subject", "member:42", code=2)
 
 
