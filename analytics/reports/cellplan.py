@@ -141,7 +141,7 @@ def statement(query: Query, range_: Range, asked: CellQuestion, cover: Cover, li
     time = [d for d in query.dimensions if words.is_time(d)]
     dimensions = [TIME[bucket_of(d, range_)] if words.is_time(d) else "key" for d in query.dimensions]
     if asked.kind == "visits":
-        builds, parts = (*cover.days, *cover.midnights), PARTS
+        builds, parts = (*(cover.days if time else cover.whole), *cover.midnights), PARTS
     else:
         builds, parts = cover.days if time else cover.whole, "part = 'inside'"
     unkeyed = "toUInt64(0)" if asked.of_visits else "sum(unkeyed)"

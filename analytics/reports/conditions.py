@@ -98,7 +98,7 @@ class Builder(msgspec.Struct, frozen=True):
             return "1"
         if self.shape != "visits":
             return self._all(filters, "r")
-        if any(_reads_rows(filter_, self.page_is_entry) for filter_ in filters):
+        if any(reads_rows(filter_, self.page_is_entry) for filter_ in filters):
             return f"arrayExists(row -> {self._all(filters, 'row')}, rows)"
         return self._all(filters, "row")
 
@@ -127,7 +127,7 @@ class Builder(msgspec.Struct, frozen=True):
 
     def _leaf(self, leaf: Leaf, row: str) -> str:
         if leaf.dimension == "event:goal":
-            return self.row_field(self._goal_filter(leaf), row)
+            return self.row_field(self.goal_filter(leaf), row)
         if leaf.dimension.startswith("event:") and not (leaf.dimension == "event:page" and self.page_is_entry):
             return self.row_field(compare(leaf, self.row_value(leaf.dimension), self.parameters), row)
         of_visit = expressions.column(leaf.dimension).of_visit or self.page_is_entry
@@ -135,7 +135,7 @@ class Builder(msgspec.Struct, frozen=True):
             return compare(leaf, self.visit_value(leaf.dimension), self.parameters)
         return self.row_field(compare(leaf, self.row_value(leaf.dimension), self.parameters), row)
 
-    def _goal_filter(self, leaf: Leaf) -> str:
+    def goal_filter(self, leaf: Leaf) -> str:
         conditions = [self.reached(goal) for goal in self.goals if _goal_matches(leaf, goal.name)]
         return "(" + " OR ".join(conditions) + ")" if conditions else "0"
 
@@ -170,12 +170,12 @@ def needs_visits(filters: tuple[Filter, ...]) -> bool:
     return any(map(asks, filters))
 
 
-def _reads_rows(filter_: Filter, page_is_entry: bool) -> bool:
+def reads_rows(filter_: Filter, page_is_entry: bool) -> bool:
     match filter_:
         case And(inner) | Or(inner):
-            return any(_reads_rows(each, page_is_entry) for each in inner)
+            return any(reads_rows(each, page_is_entry) for each in inner)
         case Not(each):
-            return _reads_rows(each, page_is_entry)
+            return reads_rows(each, page_is_entry)
         case HasDone() | HasNotDone():
             return False
         case _:

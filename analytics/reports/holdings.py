@@ -31,7 +31,7 @@ class Engine(Protocol):
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """The builds that hold a range. `whole` may stand in for `days` where no visit and no time bucket is asked for."""
+    """The builds that hold a range. `whole` may stand in for `days` where no time bucket is asked for."""
 
     first: dt.date
     last: dt.date

@@ -118,7 +118,7 @@ def _statement(
         if texts is not None:
             sql, parameters = texts.sql, texts.parameters
             return Statement(sql, parameters, query.dimensions, metrics, True, texts.bounds, texts.some)
-        found = visitplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1)
+        found = visitplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1, goals)
         if found is not None:
             return Statement(*found, query.dimensions, metrics, of_cells=True)
     page_is_entry = over == "visits" and "event:page" in query.dimensions

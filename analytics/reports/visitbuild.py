@@ -11,6 +11,7 @@ from analytics.reports.planner import sql_text
 from analytics.store import Store
 
 COUNTS = ("held", "unkeyed", "pageviews", "events", "visits", "visit_views", "bounces", "duration_ms")
+STEPS = ("pages", "names", "counts")
 
 
 def write_lines(
@@ -25,6 +26,7 @@ def write_lines(
         return f"tuple({', '.join(f'{row}.{place}' for place in places)})"
 
     fields += [f"look.{n} AS {visitplan.column(name)}" for n, name in enumerate(visitplan.OF_ROW, 1)]
+    path, name = (f"toString(row.{builder.fields.place(column)})" for column in ("path", "name"))
     names = ", ".join(map(visitplan.column, visitplan.DIMENSIONS))
     row = builder.fields.tuple_sql
     visits = Template(sql_text("visits_with_rows")).substitute(row=row, scope=scope)
@@ -32,11 +34,12 @@ def write_lines(
         alone = Template(sql_text("rows_without_key")).substitute(row=row, scope=sql_text("scope").strip())
         visits = f"{visits}\nUNION ALL\n{alone}"
     text = Template(sql_text("visits_lines")).substitute(
-        columns=f"build, day, part, number, {names}, {', '.join(COUNTS)}",
+        columns=f"build, day, part, number, {names}, {', '.join((*COUNTS, *STEPS))}",
         columns_of_fields=names,
         fields=",\n        ".join(fields),
         look_of_row=look("row"),
         look_of_first=look("part_rows[1]"),
+        step=f"tuple({path}, {name})",
         pieces=pieces,
         visits=visits,
         numbers=sql_text("visitor_numbers").strip(),

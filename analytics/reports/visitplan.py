@@ -1,18 +1,23 @@
 """A statement over lines of visits, where cells do not tell and the raw rows need not be read.
 
-A line is a visit of one day with all that it says of itself, so a question may have any dimensions and filters that are
-a visit's: `visit:*`, beside whole days. What is asked of single rows (pages, goals, properties, hours) is read from the
-raw rows. Pure, like `cellplan`.
+A line is a visit of one day with all that it says of itself, and with its steps: each page and name of an event in it,
+and how many of its rows were that. So a question may have any dimensions and filters of visits, pages, events and goals
+beside whole days. What is asked of properties, hosts and hours is read from the raw rows. Pure, like `cellplan`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from analytics.reports import cellplan, expressions, words
 from analytics.reports.cellplan import PARTS, SAME, TIME
-from analytics.reports.conditions import Parameters
+from analytics.reports.conditions import Builder, Fields, Parameters, compare, reads_rows
 from analytics.reports.daterange import Range, bucket_of
+from analytics.reports.goals import Goal
 from analytics.reports.holdings import Cover
-from analytics.reports.query import Query, leaves
+from analytics.reports.query import And, Filter, HasDone, HasNotDone, Is, Not, Or, Query, leaves
 
 # Of a visit, in the order of the table's columns.
 OF_VISIT = tuple(name for name, column in expressions.COLUMNS.items() if column.of_visit)
@@ -22,6 +27,14 @@ OF_ROW = tuple(
     if name.startswith("visit:") and not column.of_visit and name not in SAME
 )
 DIMENSIONS = (*OF_VISIT, *OF_ROW)
+OF_STEP = ("event:page", "event:name", "event:goal")
+# The steps of a line, as rows of their own, under the names that the raw rows have.
+STEPS = "ARRAY JOIN pages AS path, names AS name, counts AS n"
+STEP_METRICS = {
+    "visitors": "groupBitmapIf(number, unkeyed = 0)",
+    "pageviews": "sumIf(n, name = 'pageview')",
+    "events": "sumIf(n, name != 'engagement')",
+}
 ROW_METRICS = {
     "visitors": "groupBitmapIf(number, unkeyed = 0)",
     "pageviews": "sum(pageviews)",
@@ -45,37 +58,117 @@ def column(dimension: str) -> str:
     return SAME.get(dimension, dimension).removeprefix("visit:")
 
 
+def _pages(filter_: Filter) -> list[str]:
+    """The pages of a filter that names nothing else: the one that a click in a panel makes, which is found quickest."""
+    if not isinstance(filter_, Is) or filter_.dimension != "event:page" or not filter_.modifiers.case_sensitive:
+        return []
+    pages = [str(clause) for clause in filter_.clauses]
+    return [] if expressions.COLUMNS["event:page"].empty in pages else pages
+
+
+class Line(msgspec.Struct, frozen=True):
+    """Filters over a line, as SQL."""
+
+    parameters: Parameters
+    goals: tuple[Goal, ...]
+    page_is_entry: bool  # session metrics by page: the page of a visit is where it began
+
+    @property
+    def builder(self) -> Builder:
+        return Builder(self.parameters, Fields(), "rows", self.goals)
+
+    def value(self, dimension: str) -> str:
+        """A dimension: of the line, or of a step called `path` and `name`."""
+        if dimension == "event:goal":
+            return f"arrayJoin({self.builder.goals_reached()})"
+        if dimension in OF_STEP:
+            return "entry_page" if self.page_is_entry else expressions.COLUMNS[dimension].sql
+        return column(dimension)
+
+    def condition(self, filters: Iterable[Filter]) -> str:
+        """All of them; those that read steps need one of the names of `STEPS` around them."""
+        return " AND ".join(map(self._one, filters)) or "1"
+
+    def some_step(self, filters: tuple[Filter, ...]) -> str:
+        """Whether one step of the visit passes all of them, on whichever line it counts."""
+        if not filters:
+            return "1"
+        if len(filters) == 1 and (pages := _pages(filters[0])):
+            return f"hasAny(pages, {self.parameters.add(pages, 'Array(String)')})"
+        return f"arrayExists((path, name) -> {self.condition(filters)}, pages, names)"
+
+    def _one(self, filter_: Filter) -> str:
+        match filter_:
+            case And(inner):
+                return f"({self.condition(inner)})"
+            case Or(inner):
+                return "(" + " OR ".join(map(self._one, inner)) + ")"
+            case Not(each):
+                return f"(NOT {self._one(each)})"
+            case HasDone(each):
+                return self._done(each)
+            case HasNotDone(each):
+                return f"(NOT {self._done(each)})"
+            case _:
+                if filter_.dimension == "event:goal":
+                    return self.builder.goal_filter(filter_)
+                of_line = filter_.dimension not in OF_STEP or self.page_is_entry
+                return compare(filter_, self.value(filter_.dimension), self.parameters, column=of_line)
+
+    def _done(self, inner: Filter) -> str:
+        """What was done on a page is never about the entry page."""
+        return msgspec.structs.replace(self, page_is_entry=False).some_step((inner,))
+
+
+def _told(query: Query, of_visits: bool) -> bool:
+    """Whether lines have every word of the question."""
+    asked = {d for d in query.dimensions if not words.is_time(d)} | {
+        leaf.dimension for leaf, _ in leaves(query.filters)
+    }
+    steps = {"event:page"} if of_visits else set(OF_STEP)  # by the name of an event there are no visits
+    if not set(query.dimensions) & set(OF_STEP) <= steps:
+        return False
+    return {SAME.get(d, d) for d in asked} <= {*DIMENSIONS, *OF_STEP}
+
+
 def statement(
-    query: Query, range_: Range, metrics: tuple[str, ...], over: str, cover: Cover, limit: int
+    query: Query,
+    range_: Range,
+    metrics: tuple[str, ...],
+    over: str,
+    cover: Cover,
+    limit: int,
+    goals: tuple[Goal, ...] = (),
 ) -> tuple[str, dict[str, object]] | None:
     """SQL and parameters with the columns of the raw statement; None when lines of visits do not tell."""
     of_visits = over == "visits"
-    table = VISIT_METRICS if of_visits else ROW_METRICS
-    entry = {"event:page": "visit:entry_page"} if of_visits and "event:page" in query.dimensions else {}
-    held = leaves(query.filters)
     time = [d for d in query.dimensions if words.is_time(d)]
-    asked = {d for d in query.dimensions if d not in time} | {leaf.dimension for leaf, _ in held}
+    line = Line(Parameters(), goals, of_visits and "event:page" in query.dimensions)
+    stepwise = tuple(f for f in query.filters if reads_rows(f, line.page_is_entry))
+    by_step = not of_visits and (bool(stepwise) or any(d in OF_STEP for d in query.dimensions))
+    table = VISIT_METRICS if of_visits else STEP_METRICS if by_step else ROW_METRICS
     if (
         not cover.visits
         or not set(metrics) <= set(table)
-        or any(inside for _, inside in held)
         or any(bucket_of(d, range_) not in TIME for d in time)
-        or not {SAME.get(entry.get(d, d), entry.get(d, d)) for d in asked} <= set(DIMENSIONS)
+        or not _told(query, of_visits)
     ):
         return None
-    parameters = Parameters()
-    condition = cellplan.condition(query.filters, parameters, lambda d: column(entry.get(d, d)))
-    dimensions = [TIME[bucket_of(d, range_)] if d in time else column(entry.get(d, d)) for d in query.dimensions]
+    dimensions = [TIME[bucket_of(d, range_)] if d in time else line.value(d) for d in query.dimensions]
     columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
     columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
-    columns += [f"{table['visitors']} AS with_key", f"{'toUInt64(0)' if of_visits else 'sum(unkeyed)'} AS without_key"]
+    unkeyed = "toUInt64(0)" if of_visits else "sumIf(n, unkeyed > 0)" if by_step else "sum(unkeyed)"
+    columns += [f"{table['visitors']} AS with_key", f"{unkeyed} AS without_key"]
+    source = (
+        f"FROM visits AS v\nWHERE build IN {{builds:Array(UInt64)}}\n  AND {PARTS if of_visits else ROW_PARTS}\n"
+        f"  AND {line.condition(f for f in query.filters if f not in stepwise)}\n  AND {line.some_step(stepwise)}"
+    )
+    if by_step:
+        source = f"FROM (SELECT * {source})\n{STEPS}\nWHERE n > 0 AND {line.condition(stepwise)}"
     group = ""
     if dimensions:
-        group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}"
-        group += "\nHAVING sum(visits) > 0" if of_visits else "\nHAVING sum(held) > 0"
-    sql = (
-        f"SELECT {', '.join(columns)}\nFROM visits AS v\nWHERE build IN {{builds:Array(UInt64)}}\n"
-        f"  AND {PARTS if of_visits else ROW_PARTS}\n  AND {condition}{group}\nLIMIT {limit}"
-    )
+        held = "sum(visits)" if of_visits else "sum(n)" if by_step else "sum(held)"
+        group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}\nHAVING {held} > 0"
     builds = [*cover.days, *cover.midnights]
-    return sql, {**parameters.values, "builds": builds, "first": range_.first_day, "last": range_.last_day}
+    values = {**line.parameters.values, "builds": builds, "first": range_.first_day, "last": range_.last_day}
+    return f"SELECT {', '.join(columns)}\n{source}{group}\nLIMIT {limit}", values

@@ -15,14 +15,17 @@ from analytics.reports import answer as answers
 from analytics.reports import cellbuild, holdings
 from analytics.reports.dashboard.warming import warm
 from analytics.reports.daterange import of_days, resolve
+from analytics.reports.goals import Goal
 from analytics.reports.kept import Kept
 from analytics.reports.planner import plan
 from analytics.reports.pool import Pool
 from analytics.reports.query import parse_object
 from analytics.reports.reporting import Reporting
+from analytics.reports.saved import Saved
 from analytics.store import Store
 from analytics.subject import erase
 from tests.reports.conftest import Row, insert, row
+from tests.reports.test_numbers import GOALS, queries
 
 SITE = "site.example"
 START = dt.datetime(2026, 11, 9, 22, 0, tzinfo=dt.UTC)
@@ -93,7 +96,22 @@ ACROSS: list[dict[str, Any]] = [
         "filters": [["or", [["is", "visit:source", ["(not set)"]], ["is", "visit:exit_page", ["/b"]]]]],
     },
 ]
-SOME = [*QUESTIONS[::3], *ACROSS[::3]]
+PAGE_A = ["is", "event:page", ["/a"]]
+STEPS: list[dict[str, Any]] = [
+    {"metrics": TOTALS, "filters": [PAGE_A]},
+    {"metrics": OF_VISITS[:3], "dimensions": ["visit:source"], "filters": [PAGE_A]},
+    {"metrics": OF_ROWS, "dimensions": ["visit:country_name"], "filters": [["is", "event:page", ["/", "/b"]]]},
+    {"metrics": OF_ROWS, "dimensions": ["event:page"], "filters": [["is", "visit:source", ["Google"]]]},
+    {"metrics": ["visitors"], "dimensions": ["time:day"], "filters": [["contains_not", "event:page", ["a"]]]},
+    {"metrics": [*OF_ROWS, "bounce_rate"], "dimensions": ["event:page", "visit:device"], "filters": [PAGE_A]},
+    {"metrics": TOTALS, "filters": [["has_done", PAGE_A], ["is_not", "visit:country", ["DE"]]]},
+    {"metrics": OF_ROWS, "dimensions": ["event:page"], "filters": [["has_not_done", ["is", "event:goal", ["Signup"]]]]},
+    {"metrics": ["visitors", "events", "conversion_rate"], "dimensions": ["event:goal"], "filters": [PAGE_A]},
+    {"metrics": OF_VISITS[2:], "dimensions": ["event:page"], "filters": [["or", [PAGE_A, ["has_done", PAGE_A]]]]},
+    {"metrics": TOTALS, "filters": [["is", "event:goal", ["Read"]], ["is", "visit:source", ["Google"]]]},
+    {"metrics": OF_ROWS, "dimensions": ["event:name", "time:week"], "filters": [["not", PAGE_A]]},
+]
+SOME = [*QUESTIONS[::3], *ACROSS[::3], *STEPS[::3]]
 RANGES = [("2026-11-09", "2026-11-13"), ("2026-11-10", "2026-11-11"), ("2026-11-11", "2026-11-11")]
 
 
@@ -103,6 +121,8 @@ class Twice:
     def __init__(self, store: Store, folder: Path) -> None:
         self.store, self.folder = store, folder
         self.built = BUILT
+        for goal in GOALS:
+            Saved(folder).add("goal", SITE, Goal(**goal))
 
     def reporting(self, raw_rows: int, zone: str = "UTC", now: dt.datetime = LATER) -> Reporting:
         pool = Pool(lambda: self.store, 1)
@@ -123,7 +143,7 @@ class Twice:
         raw, cells = self.reporting(10**9, zone), self.reporting(0, zone)
         for range_ in ranges:
             for question in questions:
-                query = parse_object({"site_id": SITE, "date_range": range_, **question})
+                query = parse_object({**question, "site_id": SITE, "date_range": range_})
                 given = raw.ask(query), cells.ask(query)
                 shown = [sorted((line["dimensions"], line["metrics"]) for line in each["results"]) for each in given]
                 assert shown[0] == shown[1], (question, range_)
@@ -138,7 +158,7 @@ def twice(store: Store, tmp_path: Path) -> Twice:
 def check(twice: Twice, held: list[Row], zone: str, ranges: list[tuple[str, str]], part: int | None = None) -> None:
     """`part`: every second question only, the even ones or the odd ones."""
     twice.fill(held, zone)
-    asked = [*QUESTIONS, *ACROSS]
+    asked = [*QUESTIONS, *ACROSS, *STEPS]
     twice.agree(zone, ranges, asked if part is None else asked[part::2])
 
 
@@ -157,6 +177,26 @@ def test_cells_tell_what_the_rows_tell(twice: Twice, held: list[Row], zone: str,
 @given(held=rows(), zone=st.sampled_from(["UTC", "Europe/Vienna", "America/New_York"]))
 def test_cells_tell_what_the_rows_tell_on_many_more(twice: Twice, held: list[Row], zone: str) -> None:
     check(twice, held, zone, RANGES)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=FIXTURES)
+@given(held=rows(), asked=st.lists(queries(), min_size=12, max_size=12), range_=st.sampled_from(RANGES))
+def test_cells_answer_any_question_as_the_rows_do(
+    twice: Twice, held: list[Row], asked: list[dict[str, Any]], range_: tuple[str, str]
+) -> None:
+    twice.fill(held)
+    twice.agree("UTC", [range_], [{**query, "date_range": range_} for query in asked])
+
+
+@pytest.mark.audit
+@pytest.mark.timeout(3600)
+@settings(max_examples=150, deadline=None, suppress_health_check=FIXTURES)
+@given(held=rows(), asked=st.lists(queries(), min_size=20, max_size=20), range_=st.sampled_from(RANGES))
+def test_cells_answer_any_question_as_the_rows_do_on_many_more(
+    twice: Twice, held: list[Row], asked: list[dict[str, Any]], range_: tuple[str, str]
+) -> None:
+    twice.fill(held)
+    twice.agree("UTC", [range_], [{**query, "date_range": range_} for query in asked])
 
 
 def across_midnight() -> list[Row]:
@@ -186,22 +226,21 @@ def test_a_visit_across_midnight_is_cut_at_the_edge_of_the_range_only(twice: Twi
 def of_cells(reporting: Reporting, **question: Any) -> list[bool]:
     query = parse_object({"site_id": SITE, "date_range": ["2026-11-10", "2026-11-11"], **question})
     range_ = resolve(query.date_range, now=reporting.now())
-    found = plan(query, range_, (), reporting.cover(SITE, range_))
+    found = plan(query, range_, reporting.saved.goals(SITE), reporting.cover(SITE, range_))
     return [part.of_cells for part in found.parts]
 
 
 def test_every_question_of_the_list_is_answered_by_cells(twice: Twice) -> None:
     twice.fill(across_midnight())
     held = twice.reporting(0)
-    for question in [*QUESTIONS, *ACROSS]:
+    for question in [*QUESTIONS, *ACROSS, *STEPS]:
         assert all(of_cells(held, **question)), question
     for other in (
-        {"metrics": ["visitors"], "dimensions": ["event:page", "visit:device"]},
         {"metrics": ["visitors"], "dimensions": ["time:hour"]},
-        {"metrics": ["visitors"], "filters": [["has_done", ["is", "event:page", ["/"]]]]},
-        {"metrics": ["visits"], "filters": [["is", "event:page", ["/"]]]},
+        {"metrics": ["visitors"], "filters": [["has_done", ["is", "event:hostname", ["x"]]]]},
+        {"metrics": ["visits"], "filters": [["is", "event:props:plan", ["pro"]]]},
+        {"metrics": ["visits"], "dimensions": ["event:page"]},
         {"metrics": ["visits"], "dimensions": ["event:name"]},
-        {"metrics": ["visits"], "filters": [["has_done", ["is", "event:page", ["/"]]], ["is", "visit:source", ["x"]]]},
         {"metrics": ["visitors"], "dimensions": ["time:hour", "visit:source"]},
     ):
         assert not any(of_cells(held, **other)), other

@@ -10,10 +10,13 @@ SELECT
     sumIf(length(own), visitor = 0) AS unkeyed,
     sum(arrayCount(row -> row.2, own)) AS pageviews,
     sum(arrayCount(row -> row.3, own)) AS events,
-    countIf(counts) AS visits,
-    sumIf(views, counts) AS visit_views,
-    countIf(counts AND bounce) AS bounces,
-    sumIf(duration, counts) AS duration_ms
+    countIf(counted) AS visits,
+    sumIf(views, counted) AS visit_views,
+    countIf(counted AND bounce) AS bounces,
+    sumIf(duration, counted) AS duration_ms,
+    steps.1 AS pages,
+    steps.2 AS names,
+    sumForEach(own_steps) AS counts
 FROM
 (
     SELECT
@@ -24,10 +27,17 @@ FROM
         piece.4 AS rows,
         look,
         arrayFilter(row -> $look_of_row = look, part_rows) AS own,
-        visitor != 0 AND look = $look_of_first AND piece_part NOT IN ('before', 'after') AS counts,
+        visitor != 0 AND look = $look_of_first AND piece_part NOT IN ('before', 'after') AS counted,
         arrayCount(row -> row.2, part_rows) AS views,
         views <= 1 AND NOT arrayExists(row -> row.3 AND NOT row.2, part_rows) AS bounce,
         dateDiff('millisecond', part_rows[1].1, part_rows[-1].1) AS duration,
+        arraySort(arrayDistinct(arrayMap(row -> $step, rows))) AS steps,
+        -- Every step once more than it was done, in order: the last number of each run is how often it stands there.
+        arrayEnumerateUniq(arraySort(arrayConcat(steps, arrayMap(row -> $step, own)))) AS runs,
+        arrayMap(
+            (times, next) -> times - 1,
+            arrayFilter((times, next) -> next = 1, runs, arrayPushBack(arrayPopFront(runs), 1)),
+            steps) AS own_steps,
         $fields
     FROM
     (
@@ -42,4 +52,4 @@ INNER JOIN
 (
     $numbers
 ) AS numbered USING visitor
-GROUP BY piece_day, piece_part, number, $columns_of_fields
+GROUP BY piece_day, piece_part, number, $columns_of_fields, steps
