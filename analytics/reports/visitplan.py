@@ -30,6 +30,7 @@ DIMENSIONS = (*OF_VISIT, *OF_ROW)
 OF_STEP = ("event:page", "event:name", "event:goal")
 # The steps of a line, as rows of their own, under the names that the raw rows have.
 STEPS = "ARRAY JOIN pages AS path, names AS name, counts AS n"
+FEW_PAGES = 4  # so many are looked for one by one in a third of the time that a list takes
 STEP_METRICS = {
     "visitors": "groupBitmapIf(number, unkeyed = 0)",
     "pageviews": "sumIf(n, name = 'pageview')",
@@ -93,8 +94,8 @@ class Line(msgspec.Struct, frozen=True):
         """Whether one step of the visit passes all of them, on whichever line it counts."""
         if not filters:
             return "1"
-        if len(filters) == 1 and (pages := _pages(filters[0])):
-            return f"hasAny(pages, {self.parameters.add(pages, 'Array(String)')})"
+        if len(filters) == 1 and 0 < len(pages := _pages(filters[0])) <= FEW_PAGES:
+            return "(" + " OR ".join(f"has(pages, {self.parameters.add(page)})" for page in pages) + ")"
         return f"arrayExists((path, name) -> {self.condition(filters)}, pages, names)"
 
     def _one(self, filter_: Filter) -> str:

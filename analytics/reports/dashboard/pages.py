@@ -16,7 +16,7 @@ from starlette.routing import Route
 from analytics.reports.access import LINK, Grant
 from analytics.reports.api import READER_GONE, Api, body_of
 from analytics.reports.dashboard import overview, trust, views, walks
-from analytics.reports.dashboard.patience import Patient
+from analytics.reports.dashboard.patience import Patient, StillCounting
 from analytics.reports.dashboard.render import Renderer, static_routes
 from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout, UnknownSite
 from analytics.reports.guard import COOKIE, SESSION_SECONDS, Guard, address
@@ -153,15 +153,23 @@ class Dashboard:
         page = request.query_params.get("page", "/")[:2000] or "/"
         today = self.reporting.now().astimezone(ZoneInfo(self.reporting.zone)).date()
         date_range = view.date_range(today)
+        asked = {"kind": "ways", "date_range": date_range, "page": page}
+
+        async def walk() -> walks.Walks:
+            with self.api.noted(grant, view.site, asked):
+                return await asyncio.to_thread(walks.gather, self.reporting, view, date_range, page)
+
+        shown, waiting = walks.Walks((), page, [], [], [], 0), None
         try:
-            with self.api.noted(grant, view.site, {"kind": "ways", "date_range": date_range, "page": page}):
-                shown = await asyncio.to_thread(walks.gather, self.reporting, view, date_range, page)
+            shown = await self.patient.wait({**asked, "site": view.site, "filters": view.filters}, grant, walk)
+        except StillCounting as counting:
+            waiting = counting.progress
         except (QueryError, QueryTimeout) as error:
             return self._say(request, 400, "That cannot be answered", str(error), grant)
         except QueryStopped as error:
             return self._say(request, READER_GONE, "Stopped", str(error), grant)
         context: dict[str, Any] = {"view": view, "grant": grant, "sites": sites, "page": "ways"}
-        context["retention"] = walks.retention
+        context |= {"retention": walks.retention, "waiting": waiting}
         return self.render("walks.html", request, shown=shown, minimum=self.reporting.minimum_cell, **context)
 
     async def _releases(self, request: Request) -> Response:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ from analytics.reports.api import Api
 from analytics.reports.errors import QueryStopped
 from analytics.reports.query import parse_object
 from analytics.reports.running import Progress, Running, aside, current, on_behalf_of
+
+T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, Any]]
 
 PATIENCE_SECONDS = 1.5  # how long a page waits for an answer before it says that it is still being counted
 LEASH_SECONDS = 15.0  # how long a question goes on while nobody looks after it
@@ -36,13 +39,13 @@ class StillCounting(Exception):
 class Asked:
     """One question of one reader, and how many pages wait for it at this moment."""
 
-    def __init__(self, task: asyncio.Task[dict[str, Any]], running: Running) -> None:
+    def __init__(self, task: asyncio.Task[Any], running: Running) -> None:
         self.task, self.running, self.pages = task, running, 0
         self.stopping: asyncio.Task[None] | None = None  # held here, so that it is not thrown away half done
         self.finished = 0.0
         task.add_done_callback(self._finish)
 
-    def _finish(self, task: asyncio.Task[dict[str, Any]]) -> None:
+    def _finish(self, task: asyncio.Task[Any]) -> None:
         self.finished = time.monotonic()
         if not task.cancelled():
             task.exception()  # looked at: somebody may never come back for it
@@ -57,9 +60,14 @@ class Patient:
 
     async def ask(self, query: dict[str, Any], grant: Grant) -> dict[str, Any]:
         """The answer. Raises StillCounting, and what the API raises."""
-        key = (grant.id, msgspec.json.encode(query))
+        return await self.wait(query, grant, lambda: self.api.ask(parse_object(query), grant))
+
+    async def wait(self, words: object, grant: Grant, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `work` gives, which is begun once for all pages that this reader asks in the same words. Raises
+        StillCounting, and what the work raises."""
+        key = (grant.id, msgspec.json.encode(words))
         held = self._asked.get(key)
-        asked = held or self._begin(key, query, grant)
+        asked = held or self._begin(key, work, grant)
         with self._waiting(asked):
             limit = time.monotonic() + PATIENCE_SECONDS
             while not asked.task.done() and time.monotonic() < limit:
@@ -71,12 +79,13 @@ class Patient:
         if asked.task.done():
             if held is None:
                 self._asked.pop(key, None)  # it was quick; what was not stays for a moment: other panels still count
-            return asked.task.result()
+            result: T = asked.task.result()
+            return result
         raise StillCounting(await aside(self.api.reporting.pool.progress, asked.running))
 
-    def _begin(self, key: tuple[str, bytes], query: dict[str, Any], grant: Grant) -> Asked:
+    def _begin(self, key: tuple[str, bytes], work: Work, grant: Grant) -> Asked:
         with on_behalf_of(Running()) as running:
-            asked = self._asked[key] = Asked(asyncio.create_task(self.api.ask(parse_object(query), grant)), running)
+            asked = self._asked[key] = Asked(asyncio.create_task(work()), running)
         self.api.followed_ids[grant.id, running.id] = running
         asked.task.add_done_callback(lambda _: self.api.followed_ids.pop((grant.id, running.id), None))
         asyncio.get_running_loop().call_later(LEASH_SECONDS, self._look_after, key, asked)

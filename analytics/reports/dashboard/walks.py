@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from analytics.reports import running
 from analytics.reports.dashboard.views import View
 from analytics.reports.errors import QueryError
 from analytics.reports.reporting import Reporting
@@ -45,7 +46,9 @@ def gather(reporting: Reporting, view: View, date_range: Any, page: str) -> Walk
         "date_range": date_range,
         "filters": [[operator, dimension, value.split("|")] for operator, dimension, value in view.filters],
     }
-    funnels = tuple(_drawn(reporting, view.site, asked, one) for _, one in reporting.saved.all("funnel", view.site))
+    defined = reporting.saved.all("funnel", view.site)
+    running.expect(len(defined) + 3)  # a journey is two statements
+    funnels = tuple(_drawn(reporting, view.site, asked, one) for _, one in defined)
     around = reporting.explore("journey", view.site, {**asked, "page": page})
     table = reporting.explore("cohorts", view.site, asked)
     weeks = max((len(row["visitors"]) for row in table), default=0)
