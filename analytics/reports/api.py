@@ -109,6 +109,8 @@ class Api:
 
     async def _progress(self, request: Request, grant: Grant) -> Response:
         running = self.followed_ids.get((grant.id, request.path_params["id"]))
+        if running is None and request.query_params.get("gone") == "204":  # a browser writes every 404 to its console
+            return Response(status_code=204)
         if running is None:
             return refuse(404, "no question of yours with this id is running")
         running.seen = time.monotonic()

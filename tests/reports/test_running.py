@@ -140,6 +140,7 @@ def test_a_page_comes_before_its_numbers_and_a_later_one_brings_them(service: Se
     assert "Still counting" in first
     (followed, *_) = re.findall(r'data-question="(\w+)"', first)
     assert until(lambda: service.get(f"/api/progress/{followed}", service.token)[0] == 404, 60)
+    assert service.get(f"/api/progress/{followed}?gone=204", service.token)[0] == 204
     assert until(lambda: "Still counting" not in page(), 90)
     last = page()
     assert "refresh" not in last

@@ -26,8 +26,8 @@ for (const form of document.querySelectorAll("form[data-auto]")) {
 // Questions that are still being counted: bars move, and the page comes again when the last one is done.
 const counting = [...document.querySelectorAll("progress[data-question]")];
 async function follow(bar) {
-  const answer = await fetch(`/api/progress/${bar.dataset.question}`).catch(() => null);
-  if (answer === null || !answer.ok) return false;
+  const answer = await fetch(`/api/progress/${bar.dataset.question}?gone=204`).catch(() => null);
+  if (answer === null || answer.status !== 200) return false;
   const { share, total_rows: rows } = await answer.json();
   if (rows || share) bar.value = Math.max(bar.value, share * 100);
   else bar.removeAttribute("value");
