@@ -87,7 +87,10 @@ def _print(report: Report, kept: int) -> None:
     if not report.sound:
         click.echo(f"NOT sound: {counted(len(report.findings), 'finding')}; {summary}")
         return
-    click.echo(f"sound: {summary}; {report.unsealed:,} since the last head rest on the chain alone")
+    since = f"{counted(report.unsealed, 'entry', 'entries')} since the last head" if report.heads else "all of it"
+    rests = "rests" if not report.heads or report.unsealed == 1 else "rest"
+    no_head = "" if report.heads else " (workers sign a head once a day, `consent ledger seal` does now)"
+    click.echo(f"sound: {summary}; {since} {rests} on the chain alone{no_head}")
     if kept:
         click.echo(f"the heads kept in a second place ({kept}) are in it")
     else:

@@ -76,8 +76,10 @@ async def test_verify_seal_and_proof(tmp_path: Path, consent: Operator) -> None:
     ledger = open_ledger(tmp_path / "var")
     ids = await fill(ledger, 5)
     ledger.close()
+    assert "0 heads; all of it rests on the chain alone (workers sign" in consent("ledger", "verify")
     consent("ledger", "seal")
-    assert consent("ledger", "verify").startswith("sound: 5 entries in 1 chain, 1 head")
+    verified = consent("ledger", "verify")
+    assert verified.startswith("sound: 5 entries in 1 chain, 1 head; 0 entries since the last head rest on the chain")
     assert json.loads(consent("ledger", "verify", "--format", "json"))["sound"] is True
     assert json.loads(consent("ledger", "proof", "--record", ids[0]))["kind"] == "inclusion"
     assert len(consent("ledger", "heads").splitlines()) == 1
