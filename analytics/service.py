@@ -123,16 +123,22 @@ class Service:
 
     def app(self) -> Starlette:
         api = Api(self.reporting, self.guard)
+        dashboard = Dashboard(api, self.guard)
         routes = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
             *Relay(self.data_dir, self.guard).routes(),
             *api.routes(),
-            *Dashboard(api, self.guard).routes(),
+            *dashboard.routes(),
         ]
         counted = Middleware(Counted, requests=self.meters.requests)
-        return Starlette(routes=routes, lifespan=self._lifespan, middleware=[counted, Middleware(StopsWithReader)])
+        return Starlette(
+            routes=routes,
+            lifespan=self._lifespan,
+            middleware=[counted, Middleware(StopsWithReader)],
+            exception_handlers={404: dashboard.nothing_here},
+        )
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

@@ -35,12 +35,12 @@ class Running:
         token = re.search(r"stored hashed\): (\S+)", text)
         self.token = token[1] if token else ""
 
-    def get(self, path: str, token: str = "") -> tuple[int, bytes]:
-        return self.send(path, None, token)
+    def get(self, path: str, token: str = "", accept: str = "*/*") -> tuple[int, bytes]:
+        return self.send(path, None, token, accept)
 
-    def send(self, path: str, body: Any, token: str = "") -> tuple[int, bytes]:
+    def send(self, path: str, body: Any, token: str = "", accept: str = "*/*") -> tuple[int, bytes]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data)
+        request = urllib.request.Request(self.url + path, data, {"accept": accept})
         if token:
             request.add_header("authorization", f"Bearer {token}")
         try:
@@ -67,6 +67,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_it_answers_shows_its_token_once_and_stops_on_sigterm_leaving_nothing(running: Running, tmp_path: Path) -> None:
     assert running.get("/healthz") == (200, b"ok\n")
     assert running.get("/readyz")[0] == 200
+    assert running.get("/nothing") == (404, b"Not Found")
+    status, page = running.get("/nothing", accept="text/html")
+    assert (status, b"No such page" in page, b'href="/"' in page) == (404, True, True)
     assert running.get("/metrics")[0] == 401
     metrics = running.get("/metrics", running.token)[1]
     assert b"analytics_job_runs" in metrics

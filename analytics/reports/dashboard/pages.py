@@ -192,6 +192,12 @@ class Dashboard:
         seen = await asyncio.to_thread(trust.gate, self.reporting.data_dir, today)
         return self.render("gate.html", request, view=view, grant=grant, sites=sites, seen=seen, page="gate")
 
+    async def nothing_here(self, request: Request, error: Exception) -> Response:
+        """An address that is none of ours: a page with a way back for a browser, a line for others."""
+        if "text/html" not in request.headers.get("accept", ""):
+            return Response("Not Found", 404, media_type="text/plain")
+        return self._say(request, 404, "No such page", "There is nothing at this address.")
+
     async def _log(self, request: Request) -> Response:
         opened = await self._open(request)
         if isinstance(opened, Response):
