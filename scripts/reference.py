@@ -30,17 +30,28 @@ POLICY = (
 HEAD = "Written by `make reference` from the code; a test compares.\n"
 # What each route of the site is for, by the beginning of its path; the longest that fits.
 SITE_ROUTES = {
-    "/": "Preferences (GET), and every choice (POST: form or JSON, `choice=accept|reject|save`, `purpose`, `return`)",
+    "/": "Preferences (GET), and every choice (POST: form or JSON; `choice` is `accept`, `reject` or `save`, with "
+    "`purpose` and `return`; "
+    "to JSON it answers what holds now, a `message` to show, and after a withdrawal the `receipt` to fetch)",
     "/state": "The present choice as JSON",
     "/policy": "The privacy policy; `?fragment=1` for your own template",
+    "/policy/changes": "Every revision, what changed, and the text as it was",
     "/cookies": "The cookie table",
-    "/receipt": "The visitor's consent record, signed",
+    "/receipt": "The visitor's consent record, signed; 404 with the reason after a refusal",
     "/notice": "A text that was once shown, by its SHA-256",
-    "/data": "What is held about this visitor, and the requests about it",
+    "/data": "What is held about this visitor; `?format=json` or `csv`: 202 until the copy is there",
+    "/data/correct": "Ask for a correction: `text`",
+    "/data/erase": "Erase what is held about this visitor",
+    "/data/object": "Leave this visitor out of every report, also in future",
+    "/data/restrict": "Leave what is held about this visitor out of reports",
+    "/data/unrestrict": "End that restriction",
+    "/data/confirm": "A signed link from an e-mail: a button (GET), then the request itself (POST)",
+    "/data/stop-marketing": "End direct marketing to an `address`",
+    "/data/complain": "A complaint: `text`",
     "/requests": "Requests, answers and signed links of the register",
     "/event": "Interactions: 202 once fsynced, 503 when the spool is full",
     "/csp-report": "Browser reports of blocked third parties",
-    "/stored": "Names of storage keys that a page saw",
+    "/stored": "Where a first choice leads: on to `return` if the cookie was kept, else an explanation",
     "/rates": "Acceptance rates",
     "/gpc.json": "Global Privacy Control",
     "/google": "Google's consent defaults, where the policy names a Google tag",

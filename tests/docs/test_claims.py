@@ -68,3 +68,17 @@ def test_every_fault_that_survived_has_its_sort() -> None:
     assert len(rooms) == 5
     assert (sum(a for a, _ in rooms), sum(b for _, b in rooms)) == (faults, left) == (noticed + left, left)
     assert sum(map(int, re.findall(r"^\| .* \| (\d+) \| [a-z, ]+ \|$", text, re.MULTILINE))) == left
+
+
+@pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_no_table_has_a_row_of_another_width(page: str) -> None:
+    """A bar inside of code ends the cell, too, unless it is escaped: the rest of the row is not shown."""
+    width, fenced = 0, False
+    for line in (ROOT / page).read_text("utf-8").splitlines():
+        fenced ^= line.startswith("```")
+        if fenced or not line.startswith("|"):
+            width = 0
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line.strip()))
+        width = width or cells
+        assert cells == width, line
