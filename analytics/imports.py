@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from analytics import sites
-from analytics.ingest.accesslog import ImportSummary, import_log
+from analytics.ingest.accesslog import PIECE_BYTES, ImportSummary, import_log
 from analytics.ingest.exports.cells import CellSummary, import_export
 from analytics.ingest.exports.reading import is_export
+from analytics.ingest.reading import Reading
 from analytics.reports.errors import no_site
 from analytics.store import Store
 from consent_middleware.lazy import UserError
@@ -41,9 +43,41 @@ class Imported(msgspec.Struct, frozen=True):
     cells: list[CellSummary] = []
 
 
+@contextlib.contextmanager
+def reading_ahead(first: Path) -> Iterator[Callable[..., Imported]]:
+    """`import_file` for a command whose first file is `first`: its reading begins here, while the store is opened.
+
+    Raises UserError when it can't be read.
+    """
+    ahead = None if is_export(first) else Reading.of(first, PIECE_BYTES)
+
+    def import_next(
+        errand: Import, store: Store, data_dir: Path, policy: PrivacyPolicy | None, on_progress: Callable[[int], None]
+    ) -> Imported:
+        nonlocal ahead
+        begun, ahead = ahead, None
+        try:
+            return import_file(errand, store, data_dir, policy, on_progress, begun)
+        finally:
+            if begun:
+                begun.close()
+
+    try:
+        yield import_next
+    finally:
+        if ahead:
+            ahead.close()
+
+
 def import_file(
-    errand: Import, store: Store, data_dir: Path, policy: PrivacyPolicy | None, on_progress: Callable[[int], None]
+    errand: Import,
+    store: Store,
+    data_dir: Path,
+    policy: PrivacyPolicy | None,
+    on_progress: Callable[[int], None],
+    ahead: Reading | None = None,
 ) -> Imported:
+    """`ahead`: of an access log, when its reading began before. Raises UserError."""
     known = sites.known_in(store, policy)
     if known and not errand.new_site and not sites.is_known(errand.site, known):
         raise UserError(f"{no_site(errand.site, known)}; say --new-site if it is a new one")
@@ -55,7 +89,7 @@ def import_file(
         chosen: Any = errand.format
         lines = import_log(
             store, data_dir, log, site=errand.site, basis=errand.basis, allowed=errand.allowed, format_=chosen,
-            again=errand.again, on_progress=on_progress,
+            again=errand.again, ahead=ahead, on_progress=on_progress,
         )  # fmt: skip
     except PermissionError as error:
         raise UserError(f"{log}: {error.strerror}: the process that owns the store has to read it") from None

@@ -61,13 +61,13 @@ def errands_on(
     policy_path: Path,
     *,
     retention: bool = True,
-    here: Callable[..., Any] | None = None,
+    here: Callable[[], contextlib.AbstractContextManager[Callable[..., Any]]] | None = None,
 ) -> Iterator[Callable[..., Any]]:
     """A function that does an errand: `(errand)`, or `(errand, on_progress)`; it gives the errand's answer.
 
     The service does it when one has the embedded store open, else it is done here, after the store was told the
-    policy's retention, or without that: who seals must not end rows by the way. `here` does it in place of
-    `errands.do`, for a command that starts faster without the others. Raises UserError in one line.
+    policy's retention, or without that: who seals must not end rows by the way. `here` gives what does
+    it in place of `errands.do`, and is entered while the store is closed. Raises UserError in one line.
     """
     from analytics.reports.remote import running_service
 
@@ -78,14 +78,16 @@ def errands_on(
 
         yield lambda errand, on_progress=None: relay.send(service, errand, policy_path if policy else None)
         return
-    if here is None:
-        from analytics import errands
-
-        here = errands.do
-    does = here
-    with opened(store_url, data_dir, policy if retention else None) as store:
+    with (here or _any_errand)() as does, opened(store_url, data_dir, policy if retention else None) as store:
 
         def do(errand: Errand, on_progress: Callable[[int], None] = lambda done: None) -> Any:
             return does(errand, store, data_dir, policy, on_progress)
 
         yield do
+
+
+@contextlib.contextmanager
+def _any_errand() -> Iterator[Callable[..., Any]]:
+    from analytics import errands
+
+    yield errands.do

@@ -73,7 +73,7 @@ def import_(
 ) -> int | None:
     import msgspec
 
-    from analytics.imports import Import, import_file
+    from analytics.imports import Import, reading_ahead
 
     policy = _policy_or_none(policy_path)
     site = site or (policy.site.site_id if policy else "localhost")
@@ -85,7 +85,7 @@ def import_(
     chosen = "combined" if log_format == "common" else log_format
     period = (days[0].date(), days[1].date()) if days else None
     wrong = 0
-    with errands_on(None, data_dir, policy, policy_path, here=import_file) as do:
+    with errands_on(None, data_dir, policy, policy_path, here=lambda: reading_ahead(logs[0])) as do:
         for log in logs:
             with _bar(log) as advance:
                 wanted = Import(str(log.absolute()), site, basis, allowed, chosen, report, period, again, new_site)

@@ -17,19 +17,17 @@ from typing import Final, Literal
 import msgspec
 
 from analytics.ingest import checkpoint, enrich
-from analytics.ingest.checkpoint import FIRST_LINE, ImportState
+from analytics.ingest.checkpoint import ImportState
 from analytics.ingest.enrich import Explained
 from analytics.ingest.logfile import Damage, LogFile
-from analytics.ingest.marks import Marks
-from analytics.ingest.pieces import Piece, Slot, pieces
+from analytics.ingest.pieces import Piece, Slot
+from analytics.ingest.reading import FIRST_LINE, LANES, Reading
 from analytics.store import ONE_BLOCK, Store, open_store
 from consent_middleware.lazy import UserError
 
 Format = Literal["combined", "nginx-json", "caddy-json"]
 PIECE_BYTES: Final = 48 * 1024 * 1024  # each piece has its price; three of them are held in memory
 MERGE_AFTER: Final = 200  # pieces: the engine slows inserts down when a month has a thousand parts
-AT_ONCE: Final = 2  # one piece is sorted and written while the next one is parsed
-GROWING_SECONDS: Final = 60.0
 STAGED: Final = (
     "time DateTime64(3, 'UTC'), page UInt8, visitor UInt64, network UInt64, method LowCardinality(String), "
     "path LowCardinality(String), link LowCardinality(String), agent LowCardinality(String), "
@@ -85,59 +83,63 @@ def import_log(
     format_: Format | None = None,
     again: bool = False,
     piece_bytes: int = PIECE_BYTES,
+    ahead: Reading | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> ImportSummary:
     """Import what is new in a log. `on_progress` gets the bytes read of the file on disk. Raises UserError.
 
     A log is known again by its text, whatever its name and compression; what was imported of it is skipped, and
     `again` lets another site have it too. Of a log that is damaged, the whole lines before the damage are imported, and
-    `damage` says what is wrong.
+    `damage` says what is wrong. `ahead`: the log, where its reading began before; who began it closes it.
     """
     if not store.embedded:
         raise UserError("an import needs the embedded engine on this machine; import here, then move the rows")
-    with LogFile(path) as log:
-        first = log.first_line(FIRST_LINE)
-        if not first.strip():
-            return ImportSummary(format_ or "combined", site, damage=log.damage, nothing="there is no line in it")
+    first = ahead.first_line if ahead else b""
+    if not first.strip():
+        ahead = None
+        with LogFile(path) as look:
+            first = look.first_line(FIRST_LINE)
+            if not first.strip():
+                return ImportSummary(format_ or "combined", site, damage=look.damage, nothing="there is no line in it")
     chosen = format_ or detect(first)
     folder = Path(data_dir) / "imports"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     checkpoint.destroy_old_salts(data_dir)
     known = checkpoint.resume(folder, path, ImportState(checkpoint.identity(first), site), again=again)
-    log, state, marks = known.log, known.state, known.marks
+    state = known.state
     summary = ImportSummary(chosen, site, resumed_at=state.offset, nothing=known.nothing)
     if known.nothing:
-        log.close()
+        known.log.close()
         return summary
-    growing = time.time() - path.stat().st_mtime < GROWING_SECONDS
     state.salt, state.salted = state.salt or (secrets.randbits(64), secrets.randbits(64)), state.salted or time.time()
     task = _Task(chosen, site, basis, allowed, state.salt, state.identity)
-    slots = [Slot(piece_bytes) for _ in range(AT_ONCE + 1)]
-    explained = [Explained(store, lane, site, allowed) for lane in range(AT_ONCE)]
+    if ahead is None or state.offset or state.sending:  # it goes on where an earlier import stopped
+        reading = Reading(known.log, known.marks, piece_bytes, [length for length, _ in state.sending])
+    else:
+        known.log.close()
+        reading = ahead
+    log = reading.log
+    explained = [Explained(store, lane, site, allowed) for lane in range(LANES)]
     try:
         with (
-            log,
             _merging_later(store),
             open_store(f"chdb://{store.folder}", data_dir, migrate=False) as second,
-            ThreadPoolExecutor(AT_ONCE + 1) as threads,
+            ThreadPoolExecutor(LANES + 1) as threads,
         ):
             threads.submit(enrich.warm)
             lanes = list(zip((store, second), explained, strict=True))
-            run = _Run(lanes, threads, folder, state, marks, summary, task)
-            free = list(slots)
-            recorded = [length for length, _ in state.sending]
-            for piece in pieces(log, free, piece_bytes, recorded, marks, growing=growing):
-                run.send(piece)
-                if len(run.sent) == AT_ONCE:
-                    free.append(run.settle())
+            run = _Run(lanes, threads, folder, state, summary, task)
+            while (piece := reading.next()) is not None:
+                if len(run.sent) == LANES:
+                    reading.give_back(run.settle())
                     on_progress(log.position)
+                run.send(piece)
             while run.sent:
                 run.settle()
     finally:
+        reading.close()
         for one in explained:
             one.forget(store)
-        for slot in slots:
-            slot.close()
     summary.damage = log.damage
     if not log.damage:
         state.salt = None  # from here on nobody can compute a key from an address
@@ -160,13 +162,12 @@ class _Run:
         threads: ThreadPoolExecutor,
         folder: Path,
         state: ImportState,
-        marks: Marks,
         summary: ImportSummary,
         task: _Task,
     ) -> None:
         self.sent: deque[tuple[Piece, Future[dict[str, tuple[int, str]]]]] = deque()
         self._lanes, self._threads, self._folder = lanes, threads, folder
-        self._state, self._marks, self._summary, self._task = state, marks, summary, task
+        self._state, self._summary, self._task = state, summary, task
 
     def send(self, piece: Piece) -> None:
         """Record a piece, so that a repetition sends the same bytes even when the log grew, and start on it."""
@@ -174,7 +175,7 @@ class _Run:
         if len(self.sent) == len(self._state.sending):  # otherwise it was recorded by the import that goes on here
             self._state.sending.append((piece.length, piece.checksum))
             checkpoint.write(self._folder, self._state)
-        store, explained = self._lanes[number % AT_ONCE]
+        store, explained = self._lanes[number % LANES]
         if number >= MERGE_AFTER:
             store.command("SYSTEM START MERGES events")
         future = self._threads.submit(_import_piece, store, piece.slot.path, number, self._task, explained)
@@ -194,7 +195,7 @@ class _Run:
                 summary.lines += count
         state.offset += piece.length
         state.checksum = piece.checksum
-        state.every, state.marks = self._marks.every, self._marks.up_to(state.offset)
+        state.every, state.marks = piece.every, piece.marks
         state.sending.pop(0)
         state.pieces += 1
         checkpoint.write(self._folder, state)

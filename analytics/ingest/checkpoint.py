@@ -16,7 +16,6 @@ from analytics.ingest.marks import Marks
 from consent_middleware.lazy import UserError
 
 SALT_SECONDS: Final = 48 * 3600
-FIRST_LINE: Final = 64 * 1024
 
 
 class ImportState(msgspec.Struct):

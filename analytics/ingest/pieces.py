@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from analytics.ingest.logfile import LogFile
 from analytics.ingest.marks import Marks
+
+
+class Stopped(Exception):
+    """Nobody wants another piece."""
 
 
 class Slot:
@@ -32,12 +36,9 @@ class Slot:
             self._map.resize(length)
             self.size = length
         os.ftruncate(self._fd, self.size)
-        view = memoryview(self._map)
-        try:
+        with memoryview(self._map) as view, view[len(rest) : length] as text:
             view[: len(rest)] = rest
-            return len(rest) + log.readinto(view[len(rest) : length])
-        finally:
-            view.release()
+            return len(rest) + log.readinto(text)
 
     def lines(self, filled: int) -> int:
         """The length of the whole lines."""
@@ -64,26 +65,28 @@ class Piece(msgspec.Struct, frozen=True):
     slot: Slot
     length: int
     checksum: int  # of all text up to its end
+    every: int  # bytes between two marks
+    marks: list[int]  # of all text up to its end
 
 
 def pieces(
-    log: LogFile, free: list[Slot], size: int, first: Sequence[int], marks: Marks, *, growing: bool
+    log: LogFile, take: Callable[[], Slot], size: int, first: Sequence[int], marks: Marks, *, growing: bool
 ) -> Iterator[Piece]:
     """Whole lines, at most `size` bytes at a time, and so always cut at the same places from the same offset.
 
-    A slot is taken from `free` for each, and `marks` gets its text. `first`: the lengths of the first pieces when they
+    A slot is taken for each by `take`, and `marks` gets its text. `first`: the lengths of the first pieces when they
     were recorded before. A last line without a newline is left for the next time while the log is `growing`, or where
     it is damaged.
     """
     rest = b""
     for length in first:
-        slot = free.pop()
+        slot = take()
         filled = slot.fill(log, b"", length)
         slot.mark(filled, marks)
         slot.end_at(filled, filled)
-        yield Piece(slot, filled, marks.checksum)
+        yield Piece(slot, filled, marks.checksum, marks.every, marks.up_to(marks.length))
     while True:
-        slot = free.pop()
+        slot = take()
         wanted = max(size, len(rest) + size // 2)
         filled = slot.fill(log, rest, wanted)
         whole = slot.lines(filled)
@@ -91,10 +94,9 @@ def pieces(
         # A line longer than a piece is none, wherever it is cut.
         length = whole if filled < wanted and unfinished else filled if filled < wanted else whole or filled
         if not length:
-            free.append(slot)
             return
         rest = slot.end_at(length, filled)
         slot.mark(length, marks)
-        yield Piece(slot, length, marks.checksum)
+        yield Piece(slot, length, marks.checksum, marks.every, marks.up_to(marks.length))
         if filled < wanted:
             return
