@@ -183,8 +183,14 @@ def retention(policy: PrivacyPolicy, t: Words) -> Part:
     pairs = (
         (t("Single visits"), t.span(kept.raw_days, "day")),
         (t("Totals"), t.span(kept.cells_months, "month")),
-        (t("Records of consent"), t.span(kept.consent_record_years, "year")),
-        (t("Requests about your rights"), t.span(kept.requests_years, "year")),
+        (
+            t("Records of consent"),
+            t("%(time)s, counted from the day your choice runs out", time=t.span(kept.consent_record_years, "year")),
+        ),
+        (
+            t("Requests about your rights"),
+            t("%(time)s, counted from our answer", time=t.span(kept.requests_years, "year")),
+        ),
         (t("The list of what was shared with whom"), t.span(kept.disclosures_years, "year")),
     )
     return Part("retention", t("How long we keep it"), (Facts("", pairs),))

@@ -9,6 +9,7 @@ import msgspec
 from consent_middleware.pages.document import Block, Bullets, Document, Paragraph, Part
 from consent_middleware.policy_sections import Recipient, Text, Vendor
 from consent_middleware.transfers import PROTECTED, SAFEGUARDS, normalise_safeguard
+from consent_middleware.words import counted
 
 if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
@@ -62,7 +63,7 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
                     "referring site", "pages and interactions",
                 ),
                 basis="consent",
-                kept=f"{kept.raw_days} days; anonymous totals {kept.cells_months} months",
+                kept=f"{counted(kept.raw_days, 'day')}; anonymous totals {counted(kept.cells_months, 'month')}",
                 where="capture",
                 source="the visitor's browser",
                 place="visits",
@@ -76,7 +77,8 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
             people=("visitors who chose", "people who agreed at a form"),
             categories=("record number", "choice", "time", "hash of the text shown", "subject, encrypted"),
             basis="legal-obligation",
-            kept=f"{kept.consent_record_years} years",
+            kept=f"{counted(kept.consent_record_years, 'year')} after the choice has run out, "
+            f"which it does after {counted(policy.consent.lifetime_days, 'day')}",
             where="retention.consent_record_years",
             source="the person",
             place="consents",
@@ -87,7 +89,7 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
             people=("people who made a request",),
             categories=("subject", "how the person was recognised", "steps with dates and reasons"),
             basis="legal-obligation",
-            kept=f"{kept.requests_years} years after their end",
+            kept=f"{counted(kept.requests_years, 'year')} after their end",
             where="retention.requests_years",
             source="the person",
             place="requests",
@@ -120,7 +122,7 @@ def activities(policy: PrivacyPolicy) -> list[Activity]:
                 people=data.people,
                 categories=data.categories,
                 basis=data.lawful_basis,
-                kept=english(policy, data.retention) or (f"{data.keep_days} days" if data.keep_days else ""),
+                kept=english(policy, data.retention) or (counted(data.keep_days, "day") if data.keep_days else ""),
                 recipients=data.recipients,
                 where=f"data[{index}]",
                 source=english(policy, data.source),

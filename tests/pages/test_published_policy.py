@@ -43,7 +43,8 @@ def test_the_policy_says_what_the_file_says(visitor: TestClient) -> None:
         "epsilon 1, delta 1e-06",
         "35 days",
         "25 months",
-        "7 years",
+        "7 years, counted from the day your choice runs out",
+        "3 years, counted from our answer",
         "__Host-consent",
         "__Host-visitor",
     ):

@@ -8,6 +8,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from analytics.retention import clocks
 from consent_middleware.cli import consent
 from consent_middleware.pages.document import Facts, markdown
 from consent_middleware.records import RECORDS, transfers
@@ -52,6 +53,15 @@ def test_article_30_names_every_activity_with_its_seven_points() -> None:
         ):
             assert any(label.startswith(point) for label in labels), (part.title, point)
     assert gaps_of(document) == [], "the example says all that the article asks"
+
+
+def test_the_proof_is_said_to_be_kept_as_long_as_it_is() -> None:
+    """The same in the officer's record, in the published policy and in the clock that ends it."""
+    policy = law_group()
+    clock = next(clock for clock in clocks(policy) if clock.what == "records of consent")
+    assert clock.keeps == "7 years after the consent's 182 days"
+    told = "Erased after: 7 years after the choice has run out, which it does after 182 days"
+    assert told in printed("article-30")
 
 
 def test_a_change_of_the_file_changes_the_records() -> None:
