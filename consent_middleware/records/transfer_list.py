@@ -41,7 +41,13 @@ def transfers(policy: PrivacyPolicy, today: dt.date | None = None) -> Document:
         parts.append(Part("recipients", "Recipients of sealed releases", (table,)))
     others = tuple((name, f"data[{index}]") for index, data in enumerate(policy.data) for name in data.recipients)
     if others:
-        parts.append(Part("others", "Recipients of the site's own data", (Table("", ("Name", "Drawn from"), others),)))
+        parts.append(
+            Part(
+                "others",
+                "Recipients of the site's own data",
+                (Table("Who receives it", ("Name", "Drawn from"), others),),
+            )
+        )
     parts.append(
         Part(
             "adequacy",

@@ -72,6 +72,12 @@ def test_a_change_of_the_file_changes_the_records() -> None:
     assert "epsilon 0.5" in markdown(RECORDS["dpia"](after))
 
 
+@pytest.mark.parametrize("which", RECORDS)
+def test_no_title_is_empty(which: str) -> None:
+    assert "****" not in printed(which)
+    assert "<caption></caption>" not in printed(which, "--format", "html")
+
+
 def test_what_the_file_does_not_say_is_listed_and_not_guessed() -> None:
     text = TEXT.replace('people = ["readers"]\n', "").replace('retention = "until you stop it"\n', "")
     gaps = gaps_of(RECORDS["article-30"](law_group(text)))

@@ -47,7 +47,7 @@ def test_a_copy_of_a_small_site_says_all_that_article_15_asks_for(tmp_path: Path
     visits, consents = kinds["visits"], kinds["consents"]
     assert visits["kept"].startswith("35 days")
     assert visits["lawful_basis"] == "consent, Art. 6(1)(a)"
-    assert consents["kept"] == "7 years"
+    assert consents["kept"] == "7 years after the choice has run out, which it does after 182 days"
     for place in ("consents", "visits", "requests"):
         for key in ("purpose", "lawful_basis", "data", "kept", "recipients", "source"):
             assert kinds[place][key], (place, key)
