@@ -135,7 +135,7 @@ def test_each_right_is_answered_in_every_store(office: Any, page: Any, tmp_path:
     # Correction and restriction of the site's own rows.
     assert "1 row in members" in answered(site, "correction", ADDRESS, "--set", "town=Neu Quay")
     told = answered(site, "restriction", ADDRESS)
-    assert all(f"1 {table}" in told for table in ("members", "enquiries", "newsletter"))
+    assert all(f"1 row in {table}" in told for table in ("members", "enquiries", "newsletter"))
     package = tmp_path / "again.zip"
     answered(site, "access", ADDRESS, "--output", str(package))
     with zipfile.ZipFile(package) as archive:
