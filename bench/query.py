@@ -101,6 +101,11 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
         "SELECT v[1].2 AS s, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, source')}) GROUP BY s ORDER BY n DESC LIMIT 9",
     ),
+    "entry pages (visits)": (
+        {"metrics": ["visitors", "visits"], "dimensions": ["visit:entry_page"], "pagination": {"limit": 9}},
+        "SELECT v[1].2 AS p, uniqExact(visitor) AS n, count() FROM "
+        f"({visits('time, path')}) GROUP BY p ORDER BY n DESC LIMIT 9",
+    ),
     "from Google: trend": (
         {"metrics": ["visitors"], "dimensions": ["time:day"], "filters": FROM_GOOGLE},
         "SELECT toDate(r.1) AS d, uniqExact(visitor) FROM "
@@ -116,6 +121,28 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
         "SELECT r.3 AS c, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, source, country')}) ARRAY JOIN v AS r WHERE v[1].2 = 'Google' "
         "GROUP BY c ORDER BY n DESC LIMIT 9",
+    ),
+    "from Google: top pages": (
+        {
+            "metrics": ["visitors", "pageviews"],
+            "dimensions": ["event:page"],
+            "filters": FROM_GOOGLE,
+            "pagination": {"limit": 9},
+        },
+        "SELECT r.3 AS p, uniqExact(visitor) AS n, count() FROM "
+        f"({visits('time, source, path')}) ARRAY JOIN v AS r WHERE v[1].2 = 'Google' "
+        "GROUP BY p ORDER BY n DESC LIMIT 9",
+    ),
+    "who saw one page: sources": (
+        {
+            "metrics": ["visitors", "visits"],
+            "dimensions": ["visit:source"],
+            "filters": [["is", "event:page", ["/page/3"]]],
+            "pagination": {"limit": 9},
+        },
+        "SELECT v[1].2 AS s, uniqExact(visitor) AS n, count() FROM "
+        f"({visits('time, source, path')}) WHERE arrayExists(r -> r.3 = '/page/3', v) "
+        "GROUP BY s ORDER BY n DESC LIMIT 9",
     ),
     "from Google, on a phone: headline": (
         {

@@ -82,10 +82,16 @@ def _split(query: Query) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if words.RATE_METRICS & set(query.metrics) or "percentage" in query.metrics:
         rows = list(dict.fromkeys([*rows, "visitors"]))
     of_visit = any(_of_visit(d) for d in query.dimensions)
-    filtered_by_row = any(words.is_event(leaf.dimension) for leaf, _ in leaves(query.filters))
-    if rows == ["visitors"] and not by_event and not filtered_by_row and (visits or of_visit):
+    if rows == ["visitors"] and not by_event and _same_groups(query) and (visits or of_visit):
         return (), ("visitors", *visits)  # a visitor with a key has a visit: one pass is enough
     return tuple(rows), tuple(visits)
+
+
+def _same_groups(query: Query) -> bool:
+    """Whether a row that passes the filters is in the group of its visit, and the visit passes them."""
+    filtered = [leaf.dimension for leaf, _ in leaves(query.filters)]
+    by_row = any(map(words.is_event, filtered))
+    return not by_row or all(map(_of_visit, (*query.dimensions, *(d for d in filtered if not words.is_event(d)))))
 
 
 def _of_visit(dimension: str) -> bool:
