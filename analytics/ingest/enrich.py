@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,7 @@ LINK_FIELDS: Final = (
 )
 KEPT_VALUES: Final = 100_000  # of a dictionary about a log
 _encode = msgspec.json.Encoder().encode
+_explaining = threading.Lock()  # two lanes meet the same values: one explains them, the other finds them explained
 
 
 @lru_cache(100_000)
@@ -135,7 +137,8 @@ class _Dictionary:
                 f"CREATE OR REPLACE DICTIONARY {self.name} ({self._structure}) PRIMARY KEY value "
                 f"SOURCE(CLICKHOUSE(TABLE '{self.name}_rows')) LAYOUT({self._layout}()) LIFETIME(0)"
             )
-        rows = [_encode([value, *self._meaning(value)]) for value in new]
+        with _explaining:
+            rows = [_encode([value, *self._meaning(value)]) for value in new]
         self._store.load(f"{self.name}_rows", self._structure, "JSONCompactEachRow", [b"\n".join(rows), b"\n"])
         self._store.command(f"SYSTEM RELOAD DICTIONARY {self.name}")
         self._known.update(new)
@@ -148,7 +151,7 @@ class _Dictionary:
 def warm() -> None:
     """Load what explains user agents and referrers, while the engine is still reading."""
     _agent("-", "")
-    _source("", "")
+    _source("www.example.org", "")
 
 
 def _agent_fields(value: str) -> list[Any]:

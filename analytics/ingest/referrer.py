@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import msgspec
-from publicsuffixlist import PublicSuffixList
+from publicsuffixlist import PSLFILE, PublicSuffixList, encode_idn
 
 from analytics.ingest.sources import AI, BY_HOST, BY_LABEL, EMAIL, SEARCH, SOCIAL, UTM_ALIASES
 
@@ -36,7 +37,15 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
 
 @lru_cache(1)
 def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList()
+    """The list as the package reads it. Half of its time went into encoding 10,000 rules, of which 500 need it."""
+    rules = []
+    for line in Path(PSLFILE).read_text("utf-8").lower().splitlines():
+        rule = line.split(" ")[0].rstrip()
+        if rule and not rule.startswith("//"):
+            rules.append(rule)
+            if not rule.isascii():
+                rules.append("!" * rule.startswith("!") + encode_idn(rule.lstrip("!")))
+    return PublicSuffixList(rules, accept_encoded_idn=False)
 
 
 def classify(referrer: str, utm_source: str = "", utm_medium: str = "") -> Source:

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from publicsuffixlist import PSLFILE, PublicSuffixList
 
 from analytics.deferred import deferred
+from analytics.ingest import referrer
 
 LINE = '203.0.113.9 - - [10/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "Mozilla/5.0"\n'
 PROGRAM = """
@@ -64,3 +66,11 @@ def test_a_module_that_is_there_stays(slow: Path) -> None:
     with deferred("slow_one"):
         assert importlib.import_module("slow_one") is real
     assert sys.modules["slow_one"] is real
+
+
+def test_the_list_of_suffixes_says_what_the_package_says() -> None:
+    ours, theirs = referrer._suffixes(), PublicSuffixList()
+    rules = [line.split()[0].lstrip("!*.") for line in Path(PSLFILE).read_text("utf-8").splitlines() if line.strip()]
+    hosts = [f"a.b.{rule}" for rule in rules if rule != "//"] + ["google.xn--p1ai", "a.xn--55qx5d.cn", "localhost"]
+    hosts += [host.encode("idna").decode() for host in hosts if not host.isascii()]
+    assert [ours.privatesuffix(host) for host in hosts] == [theirs.privatesuffix(host) for host in hosts]
