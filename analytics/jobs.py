@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -46,16 +48,19 @@ def answer_requests(at: Workplace) -> object:
 
 
 def count_cells(at: Workplace) -> list[str]:
-    """Cells of busy sites, through a client of their own: the loader's must not wait behind them."""
+    """Cells of busy sites, through a client of their own: the loader's must not wait behind them. Its statements stand
+    in the same queue as large questions, since both at once would take the memory of both."""
     if at.reporting is None or at.store.cluster:
         return []
     done = []
     busy = [site for site, held in at.reporting.rows_by_site().items() if held >= at.reporting.raw_rows]
     for site in busy:
         with open_store(None, at.data_dir, migrate=False) as store:
+            store.in_turn = partial(at.reporting.pool.turns.take, patient=True)
             counted = cellbuild.count_cells(store, site, at.reporting.zone, lambda: dt.datetime.now(dt.UTC))
         done += [f"{site} {due.level} {due.day}" for due in counted]
-        warm(at.reporting, site)
+        if not counted:  # while cells are missing, nobody but a reader shall have millions of rows read
+            warm(at.reporting, site)
     return done
 
 
@@ -69,10 +74,16 @@ def seal(at: Workplace) -> list[str]:
     done = []
     for period in releasing.due(at.policy, site, releases_dir, dt.datetime.now(dt.UTC), since) if held else ():
         try:
-            done.append(str(releasing.seal(at.store, at.policy, site, period, releases_dir).period))
+            with _turn(at):
+                done.append(str(releasing.seal(at.store, at.policy, site, period, releases_dir).period))
         except (CubeError, OverspendError, SealError) as error:
             log.warning("%s of %s was not sealed: %s", period, site, error)
     return done
+
+
+def _turn(at: Workplace) -> AbstractContextManager[None]:
+    """A seal takes as much memory as a large question does."""
+    return at.reporting.pool.turns.take(patient=True) if at.reporting else nullcontext()
 
 
 def send_letters(at: Workplace) -> list[str]:

@@ -32,10 +32,12 @@ from analytics.reports.pool import Pool
 from analytics.reports.reporting import Reporting
 from analytics.reports.running import StopsWithReader
 from analytics.store import open_store
+from analytics.store.resident import give_back
 from consent_middleware.policy import PrivacyPolicy
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 READERS = 32
+ENGINE_BYTES = 420_000_000
 log = logging.getLogger("analytics")
 
 
@@ -69,6 +71,9 @@ class Meters:
         )
         self.requests = Counter("analytics_http_requests", "Requests", ["method", "status"], registry=self.registry)
         self.busy = Gauge("analytics_engines_busy", "Read-only engines that answer a question", registry=self.registry)
+        self.large = Gauge(
+            "analytics_large_statements", "Large statements, one runs, the others wait", registry=self.registry
+        )
 
 
 class Counted:
@@ -95,8 +100,15 @@ class Service:
     """Owner of one data folder. Opened in a lifespan: store, readers, jobs; closed in the reverse order."""
 
     def __init__(
-        self, data_dir: Path, policy: PrivacyPolicy | None, *, zone: str = "UTC", public: bool = False
+        self,
+        data_dir: Path,
+        policy: PrivacyPolicy | None,
+        *,
+        zone: str = "UTC",
+        public: bool = False,
+        memory: int = ENGINE_BYTES,
     ) -> None:
+        """`memory`: bytes that the engine may take, all questions and jobs together."""
         self.data_dir, self.policy, self.zone = data_dir, policy, zone
         self.access = Access(data_dir)
         self.guard = Guard(self.access, public=public)
@@ -107,7 +119,7 @@ class Service:
         self._workers = ThreadPoolExecutor(len(JOBS), thread_name_prefix="job")
         self._tmp = private_tmp(data_dir)
         try:
-            self.store = open_store(None, data_dir)
+            self.store = open_store(None, data_dir, memory=memory)
         except BaseException:
             shutil.rmtree(self._tmp, ignore_errors=True)
             raise
@@ -119,6 +131,8 @@ class Service:
             raise
         self.reporting = Reporting(pool, data_dir, policy, zone=zone)
         self.meters.busy.set_function(lambda: pool.busy)
+        self.meters.large.set_function(lambda: len(pool.turns))
+        give_back()
         self.workplace = jobs.Workplace(self.store, data_dir, policy, self.reporting)
 
     def app(self) -> Starlette:

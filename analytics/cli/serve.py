@@ -26,9 +26,19 @@ from consent_middleware.policy import PolicyError, PrivacyPolicy
 @click.option("--timezone", "zone", default="UTC", show_default=True, help="The clock that days are read on.")
 @click.option("--public-released", "public", is_flag=True, help="Show the released lane to everybody, without a token.")
 @click.option("--logs", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How logs look.")
+@click.option(
+    "--engine-memory",
+    "megabytes",
+    default=420,
+    show_default=True,
+    type=click.IntRange(100),
+    help="Megabytes that the engine may take; the process takes about 250 more.",
+)
 @policy_option
 @data_dir_option
-def serve(host: str, port: int, zone: str, public: bool, logs: str, policy_path: Path, data_dir: Path) -> None:
+def serve(
+    host: str, port: int, zone: str, public: bool, logs: str, megabytes: int, policy_path: Path, data_dir: Path
+) -> None:
     from analytics.reports.daterange import zone_of
     from analytics.reports.errors import QueryError
 
@@ -43,7 +53,7 @@ def serve(host: str, port: int, zone: str, public: bool, logs: str, policy_path:
         raise UserError(error.reason) from None
     listener = _listen(host, port)
     try:
-        _run(listener, policy, data_dir.absolute(), zone, public)
+        _run(listener, policy, data_dir.absolute(), zone, public, megabytes * 1_000_000)
     finally:
         listener.close()
 
@@ -72,7 +82,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _run(listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, zone: str, public: bool) -> None:
+def _run(
+    listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, zone: str, public: bool, memory: int
+) -> None:
     import uvicorn
 
     from analytics.service import Service
@@ -81,7 +93,7 @@ def _run(listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, 
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{data_dir}: {error.strerror}") from None
-    service = Service(data_dir, policy, zone=zone, public=public)
+    service = Service(data_dir, policy, zone=zone, public=public, memory=memory)
     contact = data_dir / "service.json"
 
     def announce() -> None:

@@ -18,7 +18,7 @@ from analytics.anonymise.sealed import SealedRelease
 from analytics.reports import openapi
 from analytics.reports import query as language
 from analytics.reports.access import Grant
-from analytics.reports.errors import QueryError, QueryStopped, QueryTimeout, UnknownSite, no_site
+from analytics.reports.errors import QueryError, QueryRefused, QueryStopped, QueryTimeout, UnknownSite, no_site
 from analytics.reports.exports import FORMATS, export
 from analytics.reports.guard import Guard
 from analytics.reports.query import Query
@@ -26,7 +26,9 @@ from analytics.reports.querylog import Entry, QueryLog
 from analytics.reports.reporting import Reporting
 from analytics.reports.running import Running, aside, current
 from analytics.reports.saved import TYPES, Kind
+from analytics.store import StoreUnavailable
 
+RETRY_SECONDS = "30"
 READER_GONE = 499  # nginx's word for it; nobody is there to read it
 NO_STORE = {"cache-control": "no-store"}
 NO_KEY = "Missing or invalid API key: send it as `Authorization: Bearer KEY`; `analytics token create` makes one."
@@ -39,6 +41,17 @@ def reply(value: object, status: int = 200) -> Response:
 
 def refuse(status: int, error: str, **details: object) -> Response:
     return reply({"error": error, **details}, status)
+
+
+def busy(error: Exception) -> Response:
+    """503 for a question that the engine did not answer; when asking again helps, after how many seconds."""
+    return asked_again(error, refuse(503, str(error)))
+
+
+def asked_again(error: Exception, answer: Response) -> Response:
+    if isinstance(error, QueryRefused | StoreUnavailable):
+        answer.headers["retry-after"] = RETRY_SECONDS
+    return answer
 
 
 class Api:
@@ -82,8 +95,8 @@ class Api:
                 if grant.is_local:  # a command of this machine gave no key, and may see every site
                     return refuse(404, no_site(error.site, error.known))
                 return refuse(401, NO_SITE)
-            except QueryTimeout as error:
-                return refuse(503, str(error))
+            except (QueryTimeout, StoreUnavailable) as error:
+                return busy(error)
             except QueryStopped as error:
                 return refuse(READER_GONE, str(error))
 

@@ -29,6 +29,10 @@ class QueryTimeout(Exception):
     """The engine stopped the query: it took longer, or more memory, than one query may."""
 
 
+class QueryRefused(QueryTimeout):
+    """The engine is short of memory, or too many wait for it: the same question may be asked again in a while."""
+
+
 class QueryStopped(Exception):
     """Whoever asked has gone: the engine's work for the question was ended, and there is no answer."""
 

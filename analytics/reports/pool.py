@@ -12,11 +12,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from analytics.reports.errors import QueryStopped
+from analytics.reports import limits
+from analytics.reports.errors import QueryRefused, QueryStopped
+from analytics.reports.planner import sql_text
 from analytics.reports.running import WAIT_SECONDS, Progress, Running, current
+from analytics.reports.turns import Turns
 from analytics.store import Store, StoreError
 
 log = logging.getLogger("analytics")
+TOTAL = "(total) memory limit exceeded"
 OF_QUESTION = "Settings['log_comment'] = {id:String}"
 
 
@@ -28,6 +32,7 @@ class Pool:
         self._open_one = open_one
         self._onlooker: Store | None = None
         self._looking = threading.Lock()
+        self.turns = Turns()
         self._all = [open_one() for _ in range(size)]
         for store in self._all:
             self._free.put(store)
@@ -53,9 +58,23 @@ class Pool:
         return len(self._all) - self._free.qsize()
 
     def query(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> list[tuple[Any, ...]]:
-        """Run a statement for the current question, if there is one. Raises StoreError, QueryStopped."""
+        """Run a statement for the current question, if there is one. Raises StoreError, QueryStopped, QueryRefused."""
+        if not self._large(sql, params or {}):
+            return self._query(sql, params, settings)
+        with self.turns.take():
+            return self._query(sql, params, {**settings, **limits.LARGE})
+
+    def _large(self, sql: str, params: Mapping[str, Any]) -> bool:
+        """Whether a question would have the embedded engine read many rows. A server looks after its own memory."""
+        scope = {name: params[name] for name in ("site", "from", "to") if name in params}
+        if len(scope) < 3 or "FROM events" not in sql or not self._all[0].embedded:
+            return False
+        estimated = self._query(sql_text("rows_in_range"), scope, {})
+        return sum(int(rows) for _, _, _, rows, _ in estimated) > limits.LARGE_ROWS
+
+    def _query(self, sql: str, params: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         reader = current()
-        with self.lend() as store:
+        with self.lend() as store, _room():
             if reader is None:
                 return store.query(sql, params, **settings)
             with reader.statement(self._stop):
@@ -92,3 +111,14 @@ class Pool:
     def close(self) -> None:
         for store in (*self._all, *([self._onlooker] if self._onlooker else ())):
             store.close()
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    """Says it when the engine as a whole, not the statement alone, ran out of memory."""
+    try:
+        yield
+    except StoreError as error:
+        if error.code == 241 and TOTAL in str(error):
+            raise QueryRefused(limits.NO_ROOM) from error
+        raise

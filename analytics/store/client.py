@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final, Literal
@@ -21,6 +21,9 @@ from consent_middleware.lazy import UserError
 
 SQL_ROOT: Final = Path(__file__).resolve().parent.parent
 MEMORY_LIMIT: Final = 600_000_000
+# Read by the engine's allocator when its library is loaded: freed pages go back after a fifth of a second, not after
+# five, so that a large statement does not lie on top of what the one before it left.
+ALLOCATOR: Final = ("JE_MALLOC_CONF", "dirty_decay_ms:200,muzzy_decay_ms:0")
 DRAINS: Final = 5
 Mode = Literal["rw", "ro"]
 LOW_CARDINALITY: Final = re.compile(r"LowCardinality\((\w+)\)")
@@ -112,6 +115,7 @@ class Store:
         self.cluster = cluster
         # The embedded client takes one statement at a time anyhow; nobody may come between a failure and its cleaning.
         self._turn: contextlib.AbstractContextManager[Any] = threading.RLock() if folder else contextlib.nullcontext()
+        self.in_turn: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
 
     @property
     def embedded(self) -> bool:
@@ -166,7 +170,7 @@ class Store:
     def _talking(self) -> Iterator[None]:
         """Around one statement. The embedded engine keeps what a statement had given before it failed or was stopped,
         and puts it before the next answer of the same client: whatever is left is read and thrown away here."""
-        with self._turn:
+        with self.in_turn(), self._turn:
             try:
                 with _translated():
                     yield
@@ -241,17 +245,20 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:600]
 
 
-def open_store(url: str | None, data_dir: Path, *, mode: Mode = "rw", migrate: bool = True) -> Store:
+def open_store(
+    url: str | None, data_dir: Path, *, mode: Mode = "rw", migrate: bool = True, memory: int = MEMORY_LIMIT
+) -> Store:
     """Open the store of a data folder: chDB in `data_dir/store`, or the server that `url` names.
 
     `url`: None or `chdb:///folder`; `http(s)://user:password@host:port/database?cluster=name` or `clickhouse://`.
+    `memory`: bytes that the embedded engine may take, all statements together; what is refused is StoreUnavailable 241.
     Raises StoreInUse, UserError (chDB is not installed), StoreUnavailable.
     """
     data_dir = Path(data_dir).absolute()
     if url and not url.startswith("chdb:"):
         store = _open_server(url)
     else:
-        store = _open_embedded(Path(url.removeprefix("chdb://")) if url else data_dir / "store", data_dir, mode)
+        store = _open_embedded(Path(url.removeprefix("chdb://")) if url else data_dir / "store", data_dir, mode, memory)
     if mode == "rw" and migrate:
         from analytics.store.migrations import migrate as apply
 
@@ -263,7 +270,7 @@ def open_store(url: str | None, data_dir: Path, *, mode: Mode = "rw", migrate: b
     return store
 
 
-def _open_embedded(path: Path, data_dir: Path, mode: Mode) -> Store:
+def _open_embedded(path: Path, data_dir: Path, mode: Mode, memory: int) -> Store:
     if importlib.util.find_spec("chdb") is None:
         raise UserError(
             'the embedded engine is not installed: pip install "consent-middleware[embedded]", '
@@ -273,9 +280,10 @@ def _open_embedded(path: Path, data_dir: Path, mode: Mode) -> Store:
     path = Path(os.path.realpath(path))
     folder = _Folder.take(path, path.with_name(path.name + ".lock"))
     try:
+        os.environ.setdefault(*ALLOCATOR)
         import clickhouse_connect
 
-        options = {"max_server_memory_usage": str(MEMORY_LIMIT)}
+        options = {"max_server_memory_usage": str(memory)}
         if mode == "ro":
             options["mode"] = "ro"
         with deferred("pyarrow"), _translated():  # the engine's package wants it for answers that are Arrow tables

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from analytics.reports.access import LINK, Grant
-from analytics.reports.api import READER_GONE, Api, body_of
+from analytics.reports.api import READER_GONE, Api, asked_again, body_of
 from analytics.reports.dashboard import overview, trust, views, walks
 from analytics.reports.dashboard.patience import Patient, StillCounting
 from analytics.reports.dashboard.render import Renderer, static_routes
@@ -164,8 +164,10 @@ class Dashboard:
             shown = await self.patient.wait({**asked, "site": view.site, "filters": view.filters}, grant, walk)
         except StillCounting as counting:
             waiting = counting.progress
-        except (QueryError, QueryTimeout) as error:
+        except QueryError as error:
             return self._say(request, 400, "That cannot be answered", str(error), grant)
+        except QueryTimeout as error:
+            return asked_again(error, self._say(request, 503, "That cannot be answered now", str(error), grant))
         except QueryStopped as error:
             return self._say(request, READER_GONE, "Stopped", str(error), grant)
         context: dict[str, Any] = {"view": view, "grant": grant, "sites": sites, "page": "ways"}
