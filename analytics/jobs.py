@@ -48,16 +48,15 @@ def answer_requests(at: Workplace) -> object:
 
 
 def count_cells(at: Workplace) -> list[str]:
-    """Cells of busy sites, through a client of their own: the loader's must not wait behind them. Its statements stand
-    in the same queue as large questions, since both at once would take the memory of both."""
+    """Cells of busy sites, through a client of their own: the loader's must not wait behind them. A day is
+    counted between two large questions, since both at once would take the memory of both."""
     if at.reporting is None or at.store.cluster:
         return []
     done = []
     busy = [site for site, held in at.reporting.rows_by_site().items() if held >= at.reporting.raw_rows]
     for site in busy:
         with open_store(None, at.data_dir, migrate=False) as store:
-            store.in_turn = partial(at.reporting.pool.turns.take, patient=True)
-            counted = cellbuild.count_cells(store, site, at.reporting.zone, lambda: dt.datetime.now(dt.UTC))
+            counted = cellbuild.count_cells(store, site, at.reporting.zone, _now, turn=partial(_turn, at))
         done += [f"{site} {due.level} {due.day}" for due in counted]
         if not counted:  # while cells are missing, nobody but a reader shall have millions of rows read
             warm(at.reporting, site)
@@ -82,8 +81,12 @@ def seal(at: Workplace) -> list[str]:
 
 
 def _turn(at: Workplace) -> AbstractContextManager[None]:
-    """A seal takes as much memory as a large question does."""
-    return at.reporting.pool.turns.take(patient=True) if at.reporting else nullcontext()
+    """For what takes as much memory as a large question does: next in turn."""
+    return at.reporting.pool.turns.take(first=True) if at.reporting else nullcontext()
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def send_letters(at: Workplace) -> list[str]:

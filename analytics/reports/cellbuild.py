@@ -7,6 +7,7 @@ so that rows which arrive meanwhile make the build out of date instead of wrong.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ READERS = dt.timedelta(seconds=60)  # longer than a query may take
 INTERRUPTED = dt.timedelta(hours=1)  # longer than one build takes
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
 Now = Callable[[], dt.datetime]
+Turn = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -50,18 +52,22 @@ class Due(msgspec.Struct, frozen=True):
     edges: str
 
 
-def count_cells(store: Store, site: str, zone: str, now: Now, seconds: float = 10.0) -> list[Due]:
-    """Count what is out of date, the newest first, for about `seconds`; what was counted."""
+def count_cells(
+    store: Store, site: str, zone: str, now: Now, seconds: float = 10.0, turn: Turn = contextlib.nullcontext
+) -> list[Due]:
+    """Count what is out of date, the newest first, for about `seconds`, each in a `turn`; what was counted."""
     started = time.monotonic()
     raw, builds = read_raw(store), read_builds(store, site, zone)
     done: list[Due] = []
     for due in overdue(store, site, zone, raw, builds, now()):
         if done and time.monotonic() - started > seconds:
             return done
-        _count(store, site, zone, due, now)
+        with turn():
+            _count(store, site, zone, due, now)
         done.append(due)
     builds = read_builds(store, site, zone)
-    _count_weeks(store, site, zone, builds, now)
+    with turn():
+        _count_weeks(store, site, zone, builds, now)
     _forget(store, site, zone, raw, now())
     return done
 

@@ -1,6 +1,7 @@
 """One large statement at a time: what the embedded engine keeps while it groups is the memory of the service.
 
-Whoever comes is served in order. Standing in the queue takes no engine and no memory, so small questions pass by.
+Whoever comes is served in order, the service's own work before others. Standing in the queue takes no engine and no
+memory, so small questions pass by.
 """
 
 from __future__ import annotations
@@ -31,21 +32,22 @@ class Turns:
         return len(self._line)
 
     @contextlib.contextmanager
-    def take(self, *, patient: bool = False) -> Iterator[None]:
-        """Wait for the place and hold it. Raises QueryRefused when too many wait or it takes too long, unless
-        `patient`; QueryStopped when the reader goes meanwhile."""
+    def take(self, *, first: bool = False) -> Iterator[None]:
+        """Wait for the place and hold it. `first`: next in line, and with no end to the patience - cells that are
+        counted are questions that need no turn. Raises QueryRefused when too many wait or it takes too long,
+        QueryStopped when the reader goes meanwhile."""
         me, limit = object(), time.monotonic() + self.seconds
         reader = current()
         with self._moved:
-            if not patient and len(self._line) > self.waiting:
+            if not first and len(self._line) > self.waiting:
                 raise QueryRefused(f"{self.waiting} large questions wait already: ask again in a moment")
-            self._line.append(me)
+            self._line.insert(1 if first else len(self._line), me)
             try:
                 while self._line[0] is not me:
                     self._moved.wait(WAIT_SECONDS)
                     if reader is not None:
                         reader.check()
-                    if not patient and self._line[0] is not me and time.monotonic() > limit:
+                    if not first and self._line[0] is not me and time.monotonic() > limit:
                         raise QueryRefused(
                             f"the question waited {self.seconds:.0f} seconds for others that read as much: "
                             "ask again later, or for a shorter period"

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final, Literal
@@ -115,7 +115,6 @@ class Store:
         self.cluster = cluster
         # The embedded client takes one statement at a time anyhow; nobody may come between a failure and its cleaning.
         self._turn: contextlib.AbstractContextManager[Any] = threading.RLock() if folder else contextlib.nullcontext()
-        self.in_turn: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
 
     @property
     def embedded(self) -> bool:
@@ -170,7 +169,7 @@ class Store:
     def _talking(self) -> Iterator[None]:
         """Around one statement. The embedded engine keeps what a statement had given before it failed or was stopped,
         and puts it before the next answer of the same client: whatever is left is read and thrown away here."""
-        with self.in_turn(), self._turn:
+        with self._turn:
             try:
                 with _translated():
                     yield
