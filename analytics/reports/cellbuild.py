@@ -1,8 +1,8 @@
 """Counts the cells of a busy site: day by day, midnight by midnight, week by week, beside the loader.
 
 A build is written under a number of its own and becomes visible by its line in `cell_builds`; the one before it stays
-for a minute, for those who are reading it. What went in - the look of the raw rows - is noted before anything is read,
-so that rows which arrive meanwhile make the build out of date instead of wrong.
+for a quarter of an hour, for those who are reading it. What went in - the look of the raw rows - is noted before
+anything is read, so that rows which arrive meanwhile make the build out of date instead of wrong.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from analytics.store import Store
 GAP = dt.timedelta(minutes=30)
 SLICE_ROWS = 300_000  # a slice of visitors is sorted into visits in memory
 PATIENCE = 120.0  # seconds between two builds of one day
-READERS = dt.timedelta(seconds=60)  # longer than a query may take
+READERS = dt.timedelta(minutes=14)  # longer than a question waits for its turn and is counted
+UNREST = dt.timedelta(minutes=2)  # a week whose days were counted since is put together in the next round
 INTERRUPTED = dt.timedelta(hours=1)  # longer than one build takes
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
 Now = Callable[[], dt.datetime]
@@ -228,7 +229,7 @@ def _count_weeks(store: Store, site: str, zone: str, builds: dict[tuple[str, dt.
             continue
         state, held = week_state(days, monday), builds.get(("week", monday))
         newest = max(builds["day", day].built for day in span)
-        if (held and held.state == state) or now() - newest < 2 * READERS:
+        if (held and held.state == state) or now() - newest < UNREST:
             continue
         number = _build_number()
         given = {"build": number, "day": monday.isoformat(), "builds": [days[day] for day in span]}

@@ -11,6 +11,8 @@ from typing import Any
 
 from consent_middleware.lazy import UserError
 
+ANSWER_SECONDS = 900.0  # longer than the service lets a question wait and run
+
 
 class Refused(UserError):
     """A question that cannot be answered: `path` is the place of the fault in it, `nearest` a released period."""
@@ -31,7 +33,7 @@ class Remote:
         return self.send("/api/sites", None)
 
     def ask(self, query: dict[str, Any]) -> dict[str, Any]:
-        return self.send("/api/v2/query", query, question=self.question)
+        return self.send("/api/v2/query", query, ANSWER_SECONDS, self.question)
 
     def share(self) -> float:
         with contextlib.suppress(UserError):  # it is over, or has not begun

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from analytics.reports.errors import QueryRefused
 from analytics.reports.running import WAIT_SECONDS, current
 
-TURN_SECONDS = 600.0
+TURN_SECONDS = 300.0
 WAITING = 60
 
 
@@ -36,8 +36,8 @@ class Turns:
         """Wait for the place and hold it. `first`: next in line, and with no end to the patience - cells that are
         counted are questions that need no turn. Raises QueryRefused when too many wait or it takes too long,
         QueryStopped when the reader goes meanwhile."""
-        me, limit = object(), time.monotonic() + self.seconds
-        reader = current()
+        me, reader = object(), current()
+        limit = (reader.started if reader else time.monotonic()) + self.seconds  # of a question, not of each statement
         with self._moved:
             if not first and len(self._line) > self.waiting:
                 raise QueryRefused(f"{self.waiting} large questions wait already: ask again in a moment")
