@@ -23,6 +23,7 @@ from analytics.reports.dashboard.warming import warm
 from analytics.reports.querylog import QueryLog
 from analytics.reports.reporting import Reporting
 from analytics.store import Store, open_store
+from analytics.store.resident import give_back
 from analytics.subject import answer_pending
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.providers import ProviderError, asked_of_the_site
@@ -61,6 +62,11 @@ def count_cells(at: Workplace) -> list[str]:
         if not counted:  # while cells are missing, nobody but a reader shall have millions of rows read
             warm(at.reporting, site)
     return done
+
+
+def give_memory_back(at: Workplace) -> int:
+    """What questions needed of the engine's library and do not need now; how many bytes."""
+    return give_back()
 
 
 def seal(at: Workplace) -> list[str]:

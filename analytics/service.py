@@ -53,6 +53,7 @@ JOBS = (
     Job("load spooled segments", 2, jobs.load),
     Job("answer visitors' requests", 1, jobs.answer_requests),
     Job("count the cells of busy sites", 15, jobs.count_cells),
+    Job("give memory back", 30, jobs.give_memory_back),
     Job("seal finished periods", 3600, jobs.seal),
     Job("send reports that are due", 600, jobs.send_letters),
     Job("remove what is past its time", 6 * 3600, jobs.retain),
