@@ -56,7 +56,7 @@ def resident(process: int) -> tuple[float, float]:
     """MB now, and at most since the start."""
     text = Path(f"/proc/{process}/status").read_text()
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    now, most = (int(lines[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    now, most = (int(lines[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
     return now, most
 
 

@@ -75,11 +75,12 @@ def document() -> dict[str, Any]:
         "400": _error("The query cannot be answered; `path` says where the fault is"),
         "401": _error("The token is missing or wrong, or does not see this site"),
         "429": _error("Too many failed attempts"),
+        "503": _error("It took too much time or memory; with `Retry-After`: ask again after so many seconds"),
     }
     body = {"required": True, "content": {"application/json": {"schema": query["query"]}}}
     answered = {"description": "The answer", "content": {"application/json": {"schema": ANSWER}}}
     ask: dict[str, Any] = {"summary": "Ask for statistics", "security": BEARER, "requestBody": body}
-    ask["responses"] = {"200": answered, **refusals, "503": _error("The query took too much time or memory")}
+    ask["responses"] = {"200": answered, **refusals}
     formats = {"name": "format", "in": "query", "schema": {"enum": ["csv", "json", "parquet", "arrow"]}}
     export: dict[str, Any] = {
         "summary": "The answer as a file",
