@@ -87,8 +87,8 @@ def seal(at: Workplace) -> list[str]:
 
 
 def _turn(at: Workplace) -> AbstractContextManager[None]:
-    """For what takes as much memory as a large question does: next in turn."""
-    return at.reporting.pool.turns.take(first=True) if at.reporting else nullcontext()
+    """For what takes as much memory as a large question does."""
+    return at.reporting.pool.turns.take(patient=True) if at.reporting else nullcontext()
 
 
 def _now() -> dt.datetime:

@@ -1,7 +1,7 @@
 """Counts the cells of a busy site: day by day, midnight by midnight, week by week, beside the loader.
 
 A build is written under a number of its own and becomes visible by its line in `cell_builds`; the one before it stays
-for a quarter of an hour, for those who are reading it. What went in - the look of the raw rows - is noted before
+for 25 minutes, for those who are reading it. What went in - the look of the raw rows - is noted before
 anything is read, so that rows which arrive meanwhile make the build out of date instead of wrong.
 """
 
@@ -36,7 +36,7 @@ from analytics.store import Store
 GAP = dt.timedelta(minutes=30)
 SLICE_ROWS = 300_000  # a slice of visitors is sorted into visits in memory
 PATIENCE = 120.0  # seconds between two builds of one day
-READERS = dt.timedelta(minutes=14)  # longer than a question waits for its turn and is counted
+READERS = dt.timedelta(minutes=25)  # longer than a question waits for its turn and is counted
 UNREST = dt.timedelta(minutes=2)  # a week whose days were counted since is put together in the next round
 INTERRUPTED = dt.timedelta(hours=1)  # longer than one build takes
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}

@@ -11,7 +11,7 @@ from typing import Any
 
 from consent_middleware.lazy import UserError
 
-ANSWER_SECONDS = 900.0  # longer than the service lets a question wait and run
+ANSWER_SECONDS = 1500.0  # longer than the service lets a question wait and run
 
 
 class Refused(UserError):

@@ -1,7 +1,6 @@
 """One large statement at a time: what the embedded engine keeps while it groups is the memory of the service.
 
-Whoever comes is served in order, the service's own work before others. Standing in the queue takes no engine and no
-memory, so small questions pass by.
+Whoever comes is served in order. Standing in the queue takes no engine and no memory, so small questions pass by.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from analytics.reports.errors import QueryRefused
 from analytics.reports.running import WAIT_SECONDS, current
 
-TURN_SECONDS = 300.0
+TURN_SECONDS = 900.0
 WAITING = 60
 
 
@@ -32,22 +31,21 @@ class Turns:
         return len(self._line)
 
     @contextlib.contextmanager
-    def take(self, *, first: bool = False) -> Iterator[None]:
-        """Wait for the place and hold it. `first`: next in line, and with no end to the patience - cells that are
-        counted are questions that need no turn. Raises QueryRefused when too many wait or it takes too long,
-        QueryStopped when the reader goes meanwhile."""
+    def take(self, *, patient: bool = False) -> Iterator[None]:
+        """Wait for the place and hold it. Raises QueryRefused when too many wait or it takes too long, unless
+        `patient`; QueryStopped when the reader goes meanwhile."""
         me, reader = object(), current()
         limit = (reader.started if reader else time.monotonic()) + self.seconds  # of a question, not of each statement
         with self._moved:
-            if not first and len(self._line) > self.waiting:
+            if not patient and len(self._line) > self.waiting:
                 raise QueryRefused(f"{self.waiting} large questions wait already: ask again in a moment")
-            self._line.insert(1 if first else len(self._line), me)
+            self._line.append(me)
             try:
                 while self._line[0] is not me:
                     self._moved.wait(WAIT_SECONDS)
                     if reader is not None:
                         reader.check()
-                    if not first and self._line[0] is not me and time.monotonic() > limit:
+                    if not patient and self._line[0] is not me and time.monotonic() > limit:
                         raise QueryRefused(
                             f"the question waited {self.seconds:.0f} seconds for others that read as much: "
                             "ask again later, or for a shorter period"

@@ -30,7 +30,7 @@ from tests.reports.test_numbers import GOALS, queries
 SITE = "site.example"
 START = dt.datetime(2026, 11, 9, 22, 0, tzinfo=dt.UTC)
 BUILT = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
-LATER = BUILT + dt.timedelta(minutes=15)  # long after any build: what is out of date is not excused any more
+LATER = BUILT + dt.timedelta(minutes=30)  # long after any build: what is out of date is not excused any more
 
 
 @st.composite

@@ -150,36 +150,24 @@ def test_turns_are_taken_in_order_and_given_up_by_whoever_goes() -> None:
     assert (served, len(turns)) == ([0, 1, 2, 3, 4], 0)
 
 
-def test_who_counts_cells_is_next_and_waits_as_long_as_it_takes() -> None:
-    turns, served = Turns(seconds=0.2, waiting=3), list[str]()
+def test_who_counts_cells_waits_as_long_as_it_takes() -> None:
+    turns, through = Turns(seconds=0.05, waiting=0), threading.Event()
 
-    def stand(name: str) -> None:
-        with turns.take(first=name == "cells"):
-            served.append(name)
+    def count() -> None:
+        with turns.take(patient=True):
+            through.set()
 
     def give_up() -> None:
         with pytest.raises(QueryRefused), turns.take():
             pass
 
+    thread = threading.Thread(target=count)
     with turns.take():
-        threads = [threading.Thread(target=give_up)]
-        threads[0].start()
-        while len(turns) < 2:
-            time.sleep(0.005)
-        threads += [threading.Thread(target=stand, args=("cells",))]
-        threads[1].start()
-        threads[0].join()
-        threads += [threading.Thread(target=stand, args=("question",))]
-        turns.seconds = 60
-        threads[2].start()
-        time.sleep(0.3)
-        threads += [threading.Thread(target=stand, args=("cells",))]
-        threads[3].start()
-        while len(turns) < 4:
-            time.sleep(0.005)
-    for thread in threads:
-        thread.join()
-    assert served == ["cells", "cells", "question"]
+        give_up()
+        thread.start()
+        assert not through.wait(0.4)
+    thread.join()
+    assert through.is_set()
 
 
 def test_pages_of_the_library_are_given_back_and_read_again(served: Served) -> None:
