@@ -155,6 +155,9 @@ def statement(
         or not _told(query, of_visits)
     ):
         return None
+    if time and len(time) == len(query.dimensions):
+        # Few large groups: a hash of the numbers takes a third less time than a bitmap. Of many, bitmaps are smaller.
+        table = {**table, "visitors": table["visitors"].replace("groupBitmapIf", "uniqExactIf")}
     dimensions = [TIME[bucket_of(d, range_)] if d in time else line.value(d) for d in query.dimensions]
     columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
     columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
