@@ -21,9 +21,6 @@ from consent_middleware.lazy import UserError
 
 SQL_ROOT: Final = Path(__file__).resolve().parent.parent
 MEMORY_LIMIT: Final = 600_000_000
-# Read by the engine's allocator when its library is loaded: freed pages go back after a fifth of a second, not after
-# five, so that a large statement does not lie on top of what the one before it left.
-ALLOCATOR: Final = ("JE_MALLOC_CONF", "dirty_decay_ms:200,muzzy_decay_ms:0")
 DRAINS: Final = 5
 Mode = Literal["rw", "ro"]
 LOW_CARDINALITY: Final = re.compile(r"LowCardinality\((\w+)\)")
@@ -279,7 +276,6 @@ def _open_embedded(path: Path, data_dir: Path, mode: Mode, memory: int) -> Store
     path = Path(os.path.realpath(path))
     folder = _Folder.take(path, path.with_name(path.name + ".lock"))
     try:
-        os.environ.setdefault(*ALLOCATOR)
         import clickhouse_connect
 
         options = {"max_server_memory_usage": str(memory)}

@@ -15,9 +15,10 @@ from analytics.ingest import referrer
 
 LINE = '203.0.113.9 - - [10/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "Mozilla/5.0"\n'
 PROGRAM = """
-import sys
+import os, sys
 from analytics.cli.imports import import_
 import_.main([sys.argv[1], "--data-dir", sys.argv[2]], standalone_mode=False)
+print(os.environ.get("JE_MALLOC_CONF"))
 print(*sys.modules)
 """
 HEAVY = {"pyarrow", "numpy", "starlette", "rich", "cryptography", "analytics.errands", "analytics.relay"}
@@ -28,7 +29,8 @@ def test_import_leaves_alone_what_only_other_commands_need(tmp_path: Path) -> No
     log.write_text(LINE)
     command = [sys.executable, "-c", PROGRAM, str(log), str(tmp_path / "var")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    said, modules = done.stdout.splitlines()
+    said, allocator, modules = done.stdout.splitlines()
+    assert allocator == "None", "what keeps a service small makes an import slow"
     assert "1 line of combined imported" in said
     assert not HEAVY & set(modules.split())
 
