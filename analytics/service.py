@@ -122,18 +122,20 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         # A thread for each job: they never stand in a queue behind the questions of analysts.
         self._workers = ThreadPoolExecutor(len(JOBS), thread_name_prefix="job")
+        self._tmp_before = os.environ.get("TMPDIR"), tempfile.tempdir
         self._tmp = private_tmp(data_dir)
         os.environ.setdefault(*ALLOCATOR)
         try:
             self.store = open_store(None, data_dir, memory=memory)
         except BaseException:
-            shutil.rmtree(self._tmp, ignore_errors=True)
+            self._leave_tmp()
             raise
         purge_tmp(self._tmp)
         try:
             pool = Pool(lambda: open_store(None, data_dir, mode="ro"))
         except BaseException:
             self.store.close()
+            self._leave_tmp()
             raise
         self.reporting = Reporting(pool, data_dir, policy, zone=zone)
         self.meters.busy.set_function(lambda: pool.busy)
@@ -201,6 +203,14 @@ class Service:
         self._workers.shutdown()
         self.reporting.close()
         self.store.close()
+        self._leave_tmp()
+
+    def _leave_tmp(self) -> None:
+        """What else this process does finds the place for temporary files that it had before."""
+        before, tempfile.tempdir = self._tmp_before
+        os.environ.pop("TMPDIR", None)
+        if before is not None:
+            os.environ["TMPDIR"] = before
         shutil.rmtree(self._tmp, ignore_errors=True)
 
     async def _healthz(self, request: Request) -> Response:

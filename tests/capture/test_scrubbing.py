@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent_middleware.visit import is_identifying, referrer_host, scrub_path, scrub_query
@@ -47,6 +47,7 @@ def test_a_segment_of_a_path_that_identifies_becomes_an_asterisk(path: str, kept
     assert scrub_path(path) == kept
 
 
+@settings(deadline=None)
 @given(st.emails())
 def test_no_address_survives_in_a_query(address: str) -> None:
     from urllib.parse import quote
@@ -55,6 +56,7 @@ def test_no_address_survives_in_a_query(address: str) -> None:
         assert scrub_query(f"ref={quote(address)}", ALLOWED) == ""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_scrubbed_without_an_error(raw: bytes) -> None:
     text = raw.decode("latin-1")

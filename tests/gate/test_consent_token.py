@@ -39,6 +39,7 @@ def reason(value: bytes | str, tokens: ConsentTokens = TOKENS, now: float = NOW)
     return caught.value.reason
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.sampled_from(["analytics", "marketing"])),
     st.one_of(st.none(), st.binary(min_size=16, max_size=16)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consent_middleware import ConsentMiddleware, PrivacyPolicy
@@ -88,6 +88,7 @@ def each_alone(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @each_alone
+@settings(deadline=None)
 @given(
     st.sampled_from(POLICIES),
     st.lists(st.sampled_from(SITE_HEADERS), max_size=4),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent_middleware.ledger import merkle
@@ -62,6 +62,7 @@ def test_roots_and_every_proof_are_as_the_rfc_defines_them(n: int) -> None:
     assert [tree.consistency(m) for m in range(1, n + 1)] == [subproof(m, leaves, True) for m in range(1, n + 1)]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 90), st.data())
 def test_a_tree_whose_beginning_ended_still_proves_the_rest(n: int, data: st.DataObject) -> None:
     ended = data.draw(st.integers(0, n - 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent_middleware.policy import MAX_POLICY_BYTES, PolicyError, PrivacyPolicy
@@ -286,6 +286,7 @@ def test_the_schema_accepts_what_loads_and_refuses_an_unknown_key() -> None:
         jsonschema.validate(instance, document)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_either_loads_or_is_refused_in_one_line(text: str) -> None:
     message = ""
@@ -301,6 +302,7 @@ def test_a_key_with_a_line_feed_and_a_deep_nest_are_refused_in_one_line() -> Non
     assert "nested too deeply" in refusal("x = " + "[" * 5000)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.sampled_from(["days", "d", "day", " months", "y", " min"]))
 def test_lifetimes_grow_with_their_number(number: int, unit: str) -> None:
     one, more = lifetime_seconds(f"{number}{unit}"), lifetime_seconds(f"{number + 1}{unit}")

@@ -17,7 +17,6 @@ from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.desk import write_answer
 from consent_middleware.rights.register import Register
 from consent_middleware.spool import Spool
-from tests.ingest.rows import QUICK
 from tests.ingest.rows import row as captured_row
 from tests.reports.conftest import insert, row
 
@@ -55,7 +54,7 @@ def test_the_row_of_a_site_and_of_most_kinds_is_one_line(
 def test_what_is_in_the_spool_is_counted_in_rows_loaded_or_not(store: Store, tmp_path: Path) -> None:
     """A file that a worker still writes to stays after its rows were loaded: both numbers are about rows, and agree."""
     policy, now = PrivacyPolicy.parse(POLICY), dt.datetime.now(dt.UTC)
-    spool = Spool(tmp_path / "spool", QUICK)
+    spool = Spool(tmp_path / "spool")  # its file stays open for longer than this takes
     try:
         for number in range(3):
             spool.append(captured_row(number))

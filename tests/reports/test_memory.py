@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -76,9 +78,11 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("full")
     subprocess.run([sys.executable, "-c", FILL, str(folder)], check=True, timeout=120)
+    before = os.environ.get("TMPDIR"), tempfile.gettempdir()
     held = Served(folder)
     yield held
     held.close()
+    assert (os.environ.get("TMPDIR"), tempfile.gettempdir()) == before, "what comes next finds no place for its files"
 
 
 def test_a_question_that_needs_more_memory_than_one_may_take_is_a_503(
