@@ -144,7 +144,7 @@ def signer(*keys: str) -> Signer:
 GOOD = [TOKENS.encode(a_yes()).encode(), ConsentTokens([OLD], POLICY).encode(a_no()).encode()]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=120),
