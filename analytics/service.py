@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,9 +124,9 @@ class Service:
         self._workers = ThreadPoolExecutor(len(JOBS), thread_name_prefix="job")
         self._tmp_before = os.environ.get("TMPDIR"), tempfile.tempdir
         self._tmp = private_tmp(data_dir)
-        os.environ.setdefault(*ALLOCATOR)
         try:
-            self.store = open_store(None, data_dir, memory=memory)
+            with _allocator():
+                self.store = open_store(None, data_dir, memory=memory)
         except BaseException:
             self._leave_tmp()
             raise
@@ -228,6 +228,20 @@ class Service:
         if grant is None or grant.role == LINK:
             return refuse(401, "metrics need a token: send it as `Authorization: Bearer KEY`")
         return Response(generate_latest(self.meters.registry), media_type="text/plain; version=0.0.4")
+
+
+@contextlib.contextmanager
+def _allocator() -> Iterator[None]:
+    """While the engine's library is loaded; what an operator set holds, and no other process inherits ours."""
+    name, value = ALLOCATOR
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def private_tmp(data_dir: Path) -> Path:

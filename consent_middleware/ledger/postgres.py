@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from consent_middleware.ledger.database import Conflict, DatabaseError, Parameters, Row, migrations, pyformat_statement
 
@@ -30,6 +32,7 @@ class PostgresDatabase:
     """One connection. `folder` names the migrations that make its tables."""
 
     def __init__(self, url: str, folder: str) -> None:
+        self._writes = False
         try:
             self._connection: psycopg.Connection[Any] = psycopg.connect(_settings(url), autocommit=True)
         except psycopg.Error as error:
@@ -113,12 +116,18 @@ class PostgresDatabase:
             for number in range(MAX_WRITERS):
                 row = self._connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, number)).fetchone()
                 if row is not None and row[0]:
+                    self._writes = True
                     return number
         except psycopg.Error as error:
             raise _explained(error) from error
         raise DatabaseError(f"{MAX_WRITERS} writers are open already")
 
     def close(self) -> None:
+        if self._writes and self._connection.info.transaction_status == TransactionStatus.IDLE:
+            # The server would let go of it a moment after the connection: who opens the ledger again at once, as a
+            # worker that starts anew, would begin another chain.
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
 
