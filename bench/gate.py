@@ -63,6 +63,8 @@ purpose = "marketing"
 lifetime = "90 days"
 """)
 
+WITH_PAGES = PrivacyPolicy.parse(POLICY.source.replace("insert = false", "").replace('csp = "off"', ""))
+
 App = Callable[[Any, Any, Any], Awaitable[None]]
 HEADERS = [
     (b"host", b"www.example.org"),
@@ -163,12 +165,13 @@ def cases(folder: Path) -> list[tuple[str, str, App, Iterator[dict[str, Any]]]]:
         async def dispatch(self, request: Any, call_next: Any) -> Any:
             return await call_next(request)
 
-    seven = NONE_STRIPPED
+    seven, with_pages = NONE_STRIPPED, ConsentMiddleware(page, WITH_PAGES, folder, [KEY])
     return [
         ("bare application", "", page, scopes(seven)),
         ("the same again (A/A)", "", page, scopes(seven)),
         ("gate and capture, 7 cookies, 3 stripped", "7", gate(page), scopes(THREE_STRIPPED)),
         ("gate and capture, nothing stripped", "5", gate(page), scopes(NONE_STRIPPED)),
+        ("the same, with banner and CSP, page known", "", with_pages, scopes(NONE_STRIPPED)),
         ("the same, 2 of them now deleted", "", gate(page), scopes(LAPSED)),
         ("the same, 2 Set-Cookie filtered", "", gate(page_with_cookies), scopes(THREE_STRIPPED)),
         ("gate and capture, never-seen cookie", "14", gate(page), never_seen()),
