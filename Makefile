@@ -2,11 +2,12 @@
 # Needed beforehand: Python 3.11 or newer, make, git, and a package registry.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test audit bench mutants screenshots docs reference supply sbom lint format clean
+.PHONY: help setup demo test audit bench compiled mutants screenshots docs reference supply sbom lint format clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 ARGS ?=
+COMPILED_TESTS := tests/gate tests/capture tests/interop tests/fuzz tests/faults tests/test_public_interface.py
 
 # The first interpreter that is new enough and really starts (a version manager's shim may not).
 FIND_PYTHON = for candidate in python3 python3.13 python3.12 python3.11 python3.14 /usr/bin/python3; do \
@@ -19,6 +20,7 @@ help:
 	@echo "make test         every test, audits sampled"
 	@echo "make audit        every test, whole (long)"
 	@echo "make bench        the benchmarks, one table each, peers in the same run"
+	@echo "make compiled     the optional compiled wheel in build/compiled, and the gate's tests against it (needs a C compiler)"
 	@echo "make mutants      small faults planted into gate, decision, token, bounds and budget; what survives is listed"
 	@echo "make screenshots  pictures of the pages and the dashboard into docs/images/"
 	@echo "make docs         the documentation into site/"
@@ -47,6 +49,10 @@ audit: $(READY)
 bench: $(READY)
 	@$(PYTHON) scripts/setup.py programs chromium goaccess wrk
 	@$(PYTHON) -m bench $(ARGS)
+
+compiled: $(READY)
+	@$(PYTHON) scripts/compiled.py build
+	@$(PYTHON) scripts/compiled.py run -m pytest -q -m "not audit" -n 2 $(or $(ARGS),$(COMPILED_TESTS))
 
 mutants: $(READY)
 	@.venv/bin/mutmut run --max-children 2 $(ARGS) > /dev/null

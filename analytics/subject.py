@@ -19,7 +19,7 @@ from analytics.ingest.segments import SYNCED_SECONDS, Segment, read_controls, se
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
 from consent_middleware.rights.desk import remove_answers_about, remove_old_answers, write_answer
-from consent_middleware.spool import Control
+from consent_middleware.spool_values import Control
 
 EXPORT_ROWS: Final = 100_000
 # On several hosts nobody knows when the last spool is empty: a key stays filtered as long as a spool may be old.

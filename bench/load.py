@@ -22,7 +22,8 @@ from rich.table import Table
 from analytics.ingest.loader import load_pending
 from analytics.store import open_store
 from consent_middleware.policy import PrivacyPolicy
-from consent_middleware.spool import Spool, SpoolLimits
+from consent_middleware.spool import Spool
+from consent_middleware.spool_values import SpoolLimits
 from consent_middleware.visit import Captured
 
 POLICY = PrivacyPolicy.parse(

@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.compiled import PYTHON
 from bench.gate import KEY, NONE_STRIPPED, session_cookie
 from tests.interop.servers import serving
 
@@ -28,6 +29,8 @@ ROUNDS = 10
 SECONDS = 2
 CONNECTIONS = 32
 CONTESTANTS = ("bare", "bare_again", "gate", "gate_and_pages", "sessions")
+# From the compiled wheel, where `make compiled` was run before.
+COMPILED = ("gate", "gate_and_pages") if PYTHON.exists() else ()
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 GOALS = {"granian": 0.90, "uvicorn": 0.85}
 
@@ -65,12 +68,18 @@ def servers() -> float:
 
 def measure(server: str, folder: Path) -> list[list[tuple[float, float, float]]]:
     """Of each contestant and round: requests a second, p99 in milliseconds, processor microseconds a request."""
-    results: list[list[tuple[float, float, float]]] = [[] for _ in CONTESTANTS]
+    results: list[list[tuple[float, float, float]]] = [[] for _ in CONTESTANTS + COMPILED]
     with contextlib.ExitStack() as running:
         ports = []
         for name in CONTESTANTS:
             place = Path(tempfile.mkdtemp(dir=folder))
-            site = serving(f"bench.throughput_site:{name}", server, place, CONSENT_SECRET_KEYS=KEY)
+            app = f"bench.throughput_site:{name}"
+            site = serving(app, server, place, CONSENT_SECRET_KEYS=KEY, PYTHONPATH=str(Path.cwd()))
+            ports.append(running.enter_context(site))
+        for name in COMPILED:
+            place = Path(tempfile.mkdtemp(dir=folder))
+            app, tree = f"bench.throughput_site:{name}", PYTHON.parents[2] / "tree"
+            site = serving(app, server, place, PYTHON, tree, CONSENT_SECRET_KEYS=KEY, PYTHONPATH=str(tree))
             ports.append(running.enter_context(site))
         for round_ in range(ROUNDS + 1):
             for port, measured in zip(ports, results, strict=True):
@@ -92,16 +101,16 @@ def main() -> int:
     for column in columns:
         table.add_column(column, justify="left" if column in ("server", "case") else "right")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["PYTHONPATH"] = os.getcwd()
         for server in ("uvicorn", "granian"):
             results = measure(server, Path(folder))
-            for name, measured in zip(CONTESTANTS, results, strict=True):
+            names = [*CONTESTANTS, *(f"{name}, compiled" for name in COMPILED)]
+            for name, measured in zip(names, results, strict=True):
                 rate, slow, cpu = (statistics.median(column) for column in zip(*measured, strict=True))
                 pairs = list(zip(measured, results[0], strict=True))
                 faster = statistics.median(one[0] / bare[0] for one, bare in pairs)
                 slower = statistics.median(one[1] / bare[1] for one, bare in pairs)
                 cheaper = statistics.median(bare[2] / one[2] for one, bare in pairs)
-                goal = f"{GOALS[server]:.2f}" if name == "gate" else ""
+                goal = f"{GOALS[server]:.2f}" if name.startswith("gate") and "pages" not in name else ""
                 figures = (f"{rate:,.0f}", f"{faster:.2f}", goal, f"{slow:.1f}", f"{slower:.2f}")
                 figures += (f"{cpu:.1f}", f"{cheaper:.2f}")
                 table.add_row(server, name.replace("_", " "), *figures)

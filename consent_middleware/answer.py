@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
 
 from consent_middleware.bounded import BoundedCache
 from consent_middleware.caching import make_private
 from consent_middleware.capture import CLIENT_HINTS
+from consent_middleware.declared import FilteredCookie
 from consent_middleware.document import Document, Documents
-from consent_middleware.gate import CookieRules, FilteredCookie, deletions, filter_set_cookie
+from consent_middleware.gate import CookieRules, deletions, filter_set_cookie
+from consent_middleware.request_headers import Pair
 
 if TYPE_CHECKING:
     from consent_middleware.document import PageRequest
-    from consent_middleware.reader import Reading
     from consent_middleware.services import Services
+    from consent_middleware.verdict import Reading
 
 Message = MutableMapping[str, Any]
-Headers = Sequence[tuple[bytes, bytes]]
+Headers = Sequence[Pair]
+Send = Callable[[Message], Awaitable[None]]
 
 SET_COOKIE, CONTENT_TYPE, CONTENT_LENGTH = 1, 2, 3
 _SLOTS: Final = {b"set-cookie": SET_COOKIE, b"content-type": CONTENT_TYPE, b"content-length": CONTENT_LENGTH}
@@ -41,7 +42,7 @@ class ResponseGate:
         self.documents = documents
         self.failed = failed
         self.report = report
-        self.slots: dict[bytes, int] = {}
+        self.slots: dict[Any, int] = {}
         self._deletions: BoundedCache[tuple[tuple[bytes, ...], bytes, bool], list[tuple[bytes, bytes]]] = BoundedCache(
             entries=512, size=500_000
         )
@@ -56,7 +57,7 @@ class ResponseGate:
             self._deletions.put(key, found, sum(map(len, values)) + 200)
         return found
 
-    def slot(self, name: bytes) -> int:
+    def slot(self, name: Any) -> int:
         """Which of the headers that matter this is, whatever the case of its letters; 0 for all others."""
         slot = self.slots.get(name)
         if slot is None:
@@ -66,24 +67,57 @@ class ResponseGate:
         return slot
 
 
-class Answer(msgspec.Struct):
-    """The messages of one response, in order; each method returns the message that leaves instead."""
+class Answer:
+    """The messages of one response, in order: `send` takes what the site sends, and lets go what may leave instead."""
 
-    _gate: ResponseGate
-    _scope: Message
-    _reading: Reading
-    _page: PageRequest | None
-    _services: Services | None
-    # What most responses leave as it is.
+    # What most responses leave as it is; so it is not said for each.
     _is_page: bool = False
     _has_length: bool = False
     _status: int = 0
     _bytes: int = 0
     _document: Document | None = None
     _held: Message | None = None
-    released: Message | None = None  # a head that has to leave before the message just returned
+    _released: Message | None = None  # a head that has to leave before the message that follows it
 
-    def hint(self, message: Message) -> Message | None:
+    def __init__(
+        self,
+        gate: ResponseGate,
+        scope: Message,
+        reading: Reading,
+        page: PageRequest | None,
+        services: Services | None,
+        send: Send,
+    ) -> None:
+        self._gate = gate
+        self._scope = scope
+        self._reading = reading
+        self._page = page
+        self._services = services
+        self._send = send
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a message on, as it may leave. What the middleware does not know leaves as it is."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            message = self._body(message)
+        elif kind in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
+            head = self._start(message)
+            if head is None:
+                return _later()
+            message = head
+        elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
+            message = self._file(message)
+        elif kind == "http.response.early_hint":
+            hint = self._hint(message)
+            if hint is None:
+                return _later()
+            message = hint
+        if self._released is not None:
+            head, self._released = self._released, None
+            return _in_turn(self._send, head, message)
+        return self._send(message)
+
+    def _hint(self, message: Message) -> Message | None:
         """An early hint without the links to third parties that may not be contacted. None: nothing is left of it."""
         given = message.get("links") or ()
         links = list(given)
@@ -96,7 +130,7 @@ class Answer(msgspec.Struct):
             return message if isinstance(given, list | tuple) else {**message, "links": links}
         return {**message, "links": kept} if kept else None
 
-    def start(self, message: Message) -> Message | None:
+    def _start(self, message: Message) -> Message | None:
         """The head of a response, of an accepted WebSocket, or of a denied one. None: it waits for the body."""
         self._status = status = message.get("status", 101)
         headers = message.get("headers") or ()
@@ -106,16 +140,16 @@ class Answer(msgspec.Struct):
         gate = self._gate
         slots = gate.slots
         has_cookies = is_html = False
-        for name, value in headers:
+        for pair in headers:
             try:
-                slot = slots[name]
+                slot = slots[pair[0]]
             except KeyError:
-                slot = gate.slot(name)
+                slot = gate.slot(pair[0])
             if slot:
                 if slot == SET_COOKIE:
                     has_cookies = True
                 elif slot == CONTENT_TYPE:
-                    is_html = value[:9].lower() == b"text/html"
+                    is_html = pair[1][:9].lower() == b"text/html"
                 else:
                     self._has_length = True
         if has_cookies:
@@ -136,7 +170,7 @@ class Answer(msgspec.Struct):
             message = {**message, "headers": make_private(headers)}
         return message
 
-    def body(self, message: Message) -> Message:
+    def _body(self, message: Message) -> Message:
         """A part of the body. The page view is written down before the last one leaves."""
         last = not message.get("more_body", False)
         if self._document is not None:
@@ -150,9 +184,9 @@ class Answer(msgspec.Struct):
             self._services.capture.page_view(self._scope, self._reading, self._status, self._bytes)
         return message
 
-    def file(self, message: Message) -> Message:
+    def _file(self, message: Message) -> Message:
         """A file that the server sends by itself: it passes unchanged, and its size is not seen here."""
-        self.released, self._held = self._held, None
+        self._released, self._held = self._held, None
         if self._is_page and self._services is not None and not message.get("more_body", False):
             self._services.capture.page_view(self._scope, self._reading, self._status, self._bytes)
         return message
@@ -192,21 +226,22 @@ class Answer(msgspec.Struct):
             headers = without_length(held["headers"])
             if length is not None:
                 headers.append((b"content-length", b"%d" % length))
-            self.released = {**held, "headers": headers}
+            self._released = {**held, "headers": headers}
 
     def _filtered(self, headers: Headers) -> tuple[Headers, bool]:
         """The headers without the cookies that may not be set, the lifetimes of the others cut; and if one is left."""
         gate, reading = self._gate, self._reading
         rules, allowed, now = gate.rules[reading.secure], reading.verdict.allowed, time.time()
-        kept: list[tuple[bytes, bytes]] = []
+        kept: list[Pair] = []
         passed = False
         known, slot = gate.slots.get, gate.slot
         for pair in headers:
-            name, value = pair
+            name = pair[0]
             if (known(name) or slot(name)) != SET_COOKIE:
                 kept.append(pair)
                 continue
             try:
+                value = pair[1]
                 cookie = filter_set_cookie(value, rules, allowed, now)
             except Exception:
                 gate.failed("a Set-Cookie header could not be read, and was dropped")
@@ -219,5 +254,14 @@ class Answer(msgspec.Struct):
         return kept, passed
 
 
-def without_length(headers: Headers) -> list[tuple[bytes, bytes]]:
+def without_length(headers: Headers) -> list[Pair]:
     return [pair for pair in headers if pair[0].lower() != b"content-length"]
+
+
+async def _later() -> None:
+    """Nothing leaves yet."""
+
+
+async def _in_turn(send: Send, *messages: Message) -> None:
+    for message in messages:
+        await send(message)

@@ -18,9 +18,9 @@ from consent_middleware.visit import visitor_key as visitor_key  # the name that
 if TYPE_CHECKING:
     from consent_middleware.country import ClientResolver
     from consent_middleware.policy import PrivacyPolicy
-    from consent_middleware.reader import Reading
     from consent_middleware.salts import Salts
     from consent_middleware.spool import Spool
+    from consent_middleware.verdict import Reading
 
 Scope = MutableMapping[str, Any]
 log = logging.getLogger(__name__)
@@ -143,20 +143,6 @@ class Capture:
         if len(self._views) >= REMEMBERED_VIEWS:
             self._views.clear()
         self._views[visitor, path] = time.monotonic()
-
-
-class VisitHandle(msgspec.Struct):
-    """scope["visit"]: lets the site report events of its own."""
-
-    _capture: Capture
-    _scope: Scope
-    _found: list[bytes]
-    _decision: Decision
-    _visitor_id: str | None
-
-    def event(self, name: str, /, **props: object) -> None:
-        """Record an event with up to 30 properties; nothing happens when no basis allows it. Never raises."""
-        self._capture.event(self._scope, self._decision, self._visitor_id, name, props, self._found)
 
 
 def clean_props(props: Mapping[str, object]) -> dict[str, str]:

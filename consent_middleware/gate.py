@@ -12,10 +12,10 @@ from collections.abc import Iterable, Set
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from publicsuffixlist import PublicSuffixList
 
 from consent_middleware import set_cookie
+from consent_middleware.declared import Declared, FilteredCookie, KeptCookies
 from consent_middleware.policy_checks import lifetime_seconds
 from consent_middleware.token import consent_cookie_name, visitor_cookie_name
 
@@ -31,17 +31,6 @@ REMEMBERED_NAMES: Final = 4096
 REMEMBERED_NAME_BYTES: Final = 128
 
 _HOST_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-
-
-class Declared(msgspec.Struct, frozen=True, gc=False):
-    """One declaration of the policy, as the gate needs it."""
-
-    name: bytes
-    purpose: str
-    lifetime: int | None  # seconds; None: a session cookie
-    domain: str = ""
-    path: str = "/"
-    own: bool = False  # set by the middleware alone
 
 
 Named = tuple[bytes, Declared | None]  # a cookie's name and its declaration
@@ -105,20 +94,15 @@ class CookieRules:
         return (rule for rule in self._exact.values() if not rule.own)
 
 
-class KeptCookies(msgspec.Struct, frozen=True, gc=False):
-    """What is left of a Cookie header, and the names that were taken out."""
-
-    value: bytes | None  # None: nothing is left, and the header goes
-    undeclared: tuple[bytes, ...] = ()
-    not_granted: tuple[bytes, ...] = ()
-
-
-class RequestCookies(msgspec.Struct, frozen=True, gc=False):
+class RequestCookies:
     """A Cookie header that was read by CookieRules."""
 
-    header: bytes
-    segments: list[bytes]
-    named: list[Named]
+    __slots__ = ("header", "named", "segments")
+
+    def __init__(self, header: bytes, segments: list[bytes], named: list[Named]) -> None:
+        self.header = header
+        self.segments = segments
+        self.named = named
 
     def values(self, rule: Declared) -> list[bytes]:
         """The values of one cookie, in order; browsers send the most specific path first."""
@@ -158,14 +142,6 @@ def cookie_pairs(header: bytes) -> list[tuple[bytes, bytes]]:
         elif name.strip(WSP):
             pairs.append((b"", name.strip(WSP)))
     return pairs
-
-
-class FilteredCookie(msgspec.Struct, frozen=True, gc=False):
-    """What becomes of one Set-Cookie header. Without a value it is dropped, and `reason` says why."""
-
-    value: bytes | None
-    name: bytes
-    reason: str = ""
 
 
 def filter_set_cookie(value: bytes, rules: CookieRules, allowed: Set[str], now: float) -> FilteredCookie:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from sys import get_asyncgen_hooks
 
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from consent_middleware.answer import Answer, ResponseGate
-from consent_middleware.capture import VisitHandle
+from consent_middleware.compiling import mypyc_attr
 from consent_middleware.country import ClientResolver
+from consent_middleware.declared import FilteredCookie
 from consent_middleware.document import Documents
-from consent_middleware.gate import FilteredCookie
 from consent_middleware.opening import Opening
 from consent_middleware.policy import PolicyError, PrivacyPolicy
 from consent_middleware.reader import RequestReader
 from consent_middleware.services import ConfigurationError, Services, data_dir_from, open_services, secrets_from
 from consent_middleware.startup import say_in_one_line
 from consent_middleware.token import ConsentTokens
+from consent_middleware.visit_handle import VisitHandle
 
 log = logging.getLogger("consent_middleware")
 
@@ -31,6 +32,7 @@ WAITING_NAMES = 1000
 SETTLING_S = 0.01  # a request that was about to count does so meanwhile; it takes no lock
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ConsentMiddleware:
     """Wraps any ASGI application and enforces its privacy policy.
 
@@ -104,30 +106,8 @@ class ConsentMiddleware:
             seen["visit"] = VisitHandle(services.capture, scope, reading.found, verdict.decision, verdict.visitor_id)
         if page is not None:
             seen |= self._documents.for_site(scope, reading, page)
-        answer = Answer(self._gate, scope, reading, page, services)
-
-        def send_gated(message: Message) -> Awaitable[None]:
-            kind = message["type"]
-            if kind == "http.response.body":
-                message = answer.body(message)
-            elif kind in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
-                head = answer.start(message)
-                if head is None:
-                    return _later()
-                message = head
-            elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
-                message = answer.file(message)
-            elif kind == "http.response.early_hint":
-                hint = answer.hint(message)
-                if hint is None:
-                    return _later()
-                message = hint
-            if answer.released is not None:
-                head, answer.released = answer.released, None
-                return _in_turn(send, head, message)
-            return send(message)
-
-        return await self.app(seen, receive, send_gated)
+        answer = Answer(self._gate, scope, reading, page, services, send)
+        return await self.app(seen, receive, answer.send)
 
     def rotate_keys(self, secret_keys: Sequence[str]) -> None:
         """Take another list of keys, newest last, while running. Cookies of other keys lose their force."""
@@ -187,15 +167,6 @@ class ConsentMiddleware:
         for (name, host), times in list(taken.items()):
             if times:
                 yield name.decode("latin-1"), host.decode("latin-1"), times
-
-
-async def _later() -> None:
-    """Nothing leaves yet."""
-
-
-async def _in_turn(send: Send, *messages: Message) -> None:
-    for message in messages:
-        await send(message)
 
 
 _unavailable = PlainTextResponse("This page is not available at the moment.", 503, {"retry-after": "10"})

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Container, MutableMapping, Sequence
+from collections.abc import Callable, Container, MutableMapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
 
 from consent_middleware.bounded import BoundedCache
 from consent_middleware.country import TrustedProxies
 from consent_middleware.decision import DNT, GPC, Choice, Decision, holds_until, resolve
-from consent_middleware.gate import CookieRules, KeptCookies
+from consent_middleware.declared import KeptCookies
+from consent_middleware.gate import CookieRules
 from consent_middleware.request_headers import (
-    ACCEPT,
     COOKIE,
-    DESTINATION,
     DO_NOT_TRACK,
     HOST,
     PROTO,
@@ -27,6 +24,7 @@ from consent_middleware.request_headers import (
 )
 from consent_middleware.rows import fixed_ending
 from consent_middleware.token import BadToken, ConsentTokens
+from consent_middleware.verdict import Reading, Verdict
 from consent_middleware.visit import basis_of
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
 
 Scope = MutableMapping[str, Any]
-Headers = Sequence[tuple[bytes, bytes]]
 Key = tuple[bytes, bool, bool, bool, str]  # Cookie header, https, GPC, DNT, regime
 
 CACHED_HEADERS: Final = 4096
@@ -43,44 +40,7 @@ VERDICT_BYTES: Final = 600  # what a verdict takes beside the header itself
 _VISITOR_ID: Final = re.compile(rb"[A-Za-z0-9_-]{22}")  # 16 random bytes, as decide.py issues them
 _SECURE: Final = frozenset({"https", "wss"})
 _SIGNALS: Final = {(False, False): (), (True, False): (GPC,), (False, True): (DNT,), (True, True): (GPC, DNT)}
-_PAGE_DESTINATIONS: Final = frozenset({b"document", b"iframe", b"frame", b"embed", b"object"})
 _ALWAYS: Final = float("inf")
-
-
-class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What follows from one Cookie header under one regime and one set of signals."""
-
-    decision: Decision
-    allowed: frozenset[str]
-    cookie: bytes | None  # what is left of the header
-    strips: bool  # whether that is less than all
-    lapsed: tuple[bytes, ...]  # declared cookies whose consent is missing
-    visitor_id: str | None  # only while its purpose is granted
-    basis: str | None  # why a row of this visitor may exist
-    ending: bytes  # of such a row; empty when its key changes each day
-    ends: float  # unix time until which all this holds
-    generation: int  # of the keys that verified it
-    record_id: str | None
-
-
-class Reading(msgspec.Struct, frozen=True, gc=False):
-    """One request, read."""
-
-    verdict: Verdict
-    headers: Headers  # as the site may see them
-    found: list[bytes]  # what matters of them, by the places of request_headers
-    secure: bool
-    at: float  # unix time
-
-    @property
-    def host(self) -> bytes:
-        return self.found[HOST]
-
-    @property
-    def document(self) -> bool:
-        """The browser wants a page, as far as it can be told."""
-        destination = self.found[DESTINATION]
-        return destination in _PAGE_DESTINATIONS if destination else b"text/html" in self.found[ACCEPT]
 
 
 class RequestReader:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
+
+# Name and value, two bytes in a tuple mostly: ASGI allows any sequence, and what somebody put there may be no bytes.
+Pair = Any
 
 COOKIE, HOST, SEC_GPC, DO_NOT_TRACK, PROTO, ACCEPT, DESTINATION, REFERER = range(1, 9)
 # What a captured visit says about the browser, in one run, so that a slice of the list holds it.
@@ -38,28 +41,27 @@ _NOTHING: Final = [b""] * (OLD_PURPOSE + 1)
 REMEMBERED_NAMES: Final = 512
 REMEMBERED_NAME_BYTES: Final = 64
 
-_places: dict[bytes, int] = {}
+_places: dict[Any, int] = {}
 
 
-def find_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+def find_headers(headers: Iterable[Pair]) -> list[bytes]:
     """The values by place; empty for what was not sent. Place 0 holds what does not matter."""
-    found = _NOTHING.copy()
+    found: list[Any] = _NOTHING.copy()
     places = _places
-    for name, value in headers:
+    for pair in headers:
         try:
-            place = places[name]
+            place = places[pair[0]]
         except KeyError:
-            place = place_of(name)
+            place = place_of(pair[0])
         if place:
+            value = pair[1]
             if found[place]:
                 value = _again(place, found[place], value)
             found[place] = value
     return found
 
 
-def with_cookie(
-    headers: Sequence[tuple[bytes, bytes]], before: bytes, cookie: bytes | None
-) -> list[tuple[bytes, bytes]]:
+def with_cookie(headers: Sequence[Pair], before: bytes, cookie: bytes | None) -> list[Pair]:
     """The same headers with another Cookie header at the place of the first one; None: without any.
 
     `before` is what `find_headers` found. Several headers were joined there, and are equal to none of them.
@@ -76,8 +78,8 @@ def with_cookie(
     return changed
 
 
-def _with_cookie(headers: Iterable[tuple[bytes, bytes]], cookie: bytes | None) -> list[tuple[bytes, bytes]]:
-    changed: list[tuple[bytes, bytes]] = []
+def _with_cookie(headers: Iterable[Pair], cookie: bytes | None) -> list[Pair]:
+    changed: list[Pair] = []
     for pair in headers:
         if place_of(pair[0]) != COOKIE:
             changed.append(pair)
@@ -87,12 +89,12 @@ def _with_cookie(headers: Iterable[tuple[bytes, bytes]], cookie: bytes | None) -
     return changed
 
 
-def _again(place: int, before: bytes, value: bytes) -> bytes:
+def _again(place: int, before: Any, value: Any) -> Any:
     joint = _JOINED.get(place)
     return value if joint is None else before + joint + value
 
 
-def place_of(name: bytes) -> int:
+def place_of(name: Any) -> int:
     """The place of a header, whatever the case of its letters. Clients invent names: a bounded number is remembered."""
     place = NAMES.get(name.lower(), 0)
     if len(_places) < REMEMBERED_NAMES and len(name) <= REMEMBERED_NAME_BYTES:

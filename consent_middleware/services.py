@@ -25,7 +25,8 @@ from consent_middleware.rights.desk import Desk
 from consent_middleware.rights.upkeep import chores as rights_chores
 from consent_middleware.salts import DailySalts, Salts
 from consent_middleware.shared_salts import SharedSalts
-from consent_middleware.spool import Spool, SpoolLimits
+from consent_middleware.spool import Spool
+from consent_middleware.spool_values import SpoolLimits
 from consent_middleware.token import ConsentTokens
 
 log = logging.getLogger("consent_middleware")

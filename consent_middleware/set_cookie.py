@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from consent_middleware.cookie_attributes import Attributes
+
 WSP: Final = b" \t"
 MAX_PAIR_BYTES: Final = 4096
 MAX_ATTRIBUTE_BYTES: Final = 1024
@@ -22,25 +24,6 @@ _DAY: Final = re.compile(rb"(\d{1,2})(?:\D|\Z)")
 _YEAR: Final = re.compile(rb"(\d{2,4})(?:\D|\Z)")
 _MONTHS: Final = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")
 _MAX_AGE: Final = re.compile(rb"-?[0-9]+")
-
-
-class Attributes(msgspec.Struct, frozen=True, gc=False):
-    """What the attributes of one Set-Cookie header say; of several with the same name the last one holds."""
-
-    max_age: int | None = None  # seconds; zero or less deletes
-    expires: int | None = None  # unix seconds
-    domain: bytes = b""  # lower case, without a leading dot; empty: this host only
-    path: bytes = b""  # empty: the default path
-    same_site: bytes = b""  # lower case
-    secure: bool = False
-    http_only: bool = False
-    partitioned: bool = False
-
-    def lifetime(self, now: float) -> float | None:
-        """Seconds until the cookie ends, zero or less when it deletes; None for a session cookie. Max-Age wins."""
-        if self.max_age is not None:
-            return self.max_age
-        return None if self.expires is None else self.expires - now
 
 
 def split(value: bytes) -> tuple[bytes, bytes, bytes]:

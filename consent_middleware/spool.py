@@ -24,14 +24,14 @@ import os
 import secrets
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Final
 
 import msgspec
 
 from consent_middleware.open_segment import MAX_CHUNK_BYTES, OpenSegment, sync_folder, write_whole
+from consent_middleware.spool_values import Control, Kind, SpoolLimits
 
 log = logging.getLogger("consent_middleware")
 
@@ -39,32 +39,10 @@ log = logging.getLogger("consent_middleware")
 SPARE_BYTES: Final = 16 * 1024 * 1024
 SPARE_SHARE: Final = 100  # a hundredth of a small disk
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
-Kind = Literal["erase", "restrict", "unrestrict", "object", "export", "correct"]
 
 
 class SpoolFull(Exception):
     """The limits of the spool are reached; the oldest undelivered data is kept and new events are refused."""
-
-
-class SpoolLimits(msgspec.Struct, frozen=True):
-    """When to close a segment, and when to refuse new rows. Bytes and seconds."""
-
-    total_bytes: int = 1024 * 1024 * 1024
-    oldest_seconds: float = 14 * 86_400
-    segment_bytes: int = 32 * 1024 * 1024
-    segment_seconds: float = 30.0  # rows leave the spool soon after they were loaded, which erasure relies on
-    block_bytes: int = 1024 * 1024
-    sync_seconds: float = 1.0
-
-
-class Control(msgspec.Struct, frozen=True):
-    """What the loader is asked to do about one visitor. `visitor` is the visitor's key, never the cookie."""
-
-    kind: Kind
-    visitor: int
-    ticket: str
-    time: int  # ms; an erasure covers rows up to this time
-    text: str = ""
 
 
 class Spool:
@@ -93,7 +71,7 @@ class Spool:
         self._segment: OpenSegment | None = None
         self._owner: IO[bytes] | None = None
         self._own: Path | None = None
-        self._thread: threading.Thread | None = None
+        self._syncer: threading.Thread | None = None
         self._number = 0
         self._waiting: list[Waiter] = []
         self._room = self.limits.total_bytes  # bytes that may still go in, behind `counted` of the open segment
@@ -193,11 +171,12 @@ class Spool:
 
     def _open_segment(self) -> OpenSegment:
         if self._own is None:
+            _spools.add(self)
             self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
             self._take_stock(self._measure())
             self._own, self._owner = self._claim()
-            self._thread = threading.Thread(target=self._sync_for_ever, name="spool", daemon=True)
-            self._thread.start()
+            self._syncer = threading.Thread(target=self._sync_for_ever, name="spool", daemon=True)
+            self._syncer.start()
         self._number += 1
         self._segment = OpenSegment(self._own, self._number)
         return self._segment
@@ -330,8 +309,8 @@ class Spool:
         """Sync, close the segment, and give the folder to the loader."""
         self._closing = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._syncer is not None:
+            self._syncer.join()
         self.sync()
         with self._syncing, self._lock:
             if self._segment is not None:  # what came after the sync has no block: the loader looks for it
@@ -342,9 +321,10 @@ class Spool:
             if self._owner is not None:
                 self._owner.close()
             self._begin()
+            _spools.discard(self)
 
 
-_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
+_spools: set[Spool] = set()  # until they are closed
 
 
 def _after_fork() -> None:

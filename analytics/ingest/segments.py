@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from consent_middleware.open_segment import boot_id
-from consent_middleware.spool import Control
+from consent_middleware.spool_values import Control
 
 log = logging.getLogger("analytics")
 

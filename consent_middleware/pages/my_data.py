@@ -28,7 +28,7 @@ from consent_middleware.rights.upkeep import note
 
 if TYPE_CHECKING:
     from consent_middleware.services import Services
-    from consent_middleware.spool import Kind
+    from consent_middleware.spool_values import Kind
 
 log = logging.getLogger("consent_middleware")
 VERBS: Final[tuple[Kind, ...]] = ("erase", "restrict", "unrestrict", "object", "correct")

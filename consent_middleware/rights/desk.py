@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from consent_middleware.spool import Kind, Spool
+    from consent_middleware.spool import Spool
+from consent_middleware.spool_values import Kind
 
 ANSWER_SECONDS: Final = 24 * 3600
 # A mark of when a copy was asked for (copies.py) means nothing after a minute, and outlives every pass of the loader.

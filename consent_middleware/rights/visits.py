@@ -23,7 +23,7 @@ from consent_middleware.spool import Spool
 from consent_middleware.withdrawal import visitor_of_record
 
 if TYPE_CHECKING:
-    from consent_middleware.spool import Kind
+    from consent_middleware.spool_values import Kind
 
 LOOK_EVERY: Final = 0.25
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import msgspec
 
-from consent_middleware.capture import Capture, VisitHandle
+from consent_middleware.capture import Capture
 from consent_middleware.country import ClientResolver
 from consent_middleware.decision import Choice, Decision, resolve
 from consent_middleware.policy import PrivacyPolicy
-from consent_middleware.reader import Reading, Verdict
 from consent_middleware.request_headers import find_headers
 from consent_middleware.rows import fixed_ending
 from consent_middleware.salts import DailySalts
 from consent_middleware.spool import Spool
+from consent_middleware.verdict import Reading, Verdict
 from consent_middleware.visit import Captured, basis_of
+from consent_middleware.visit_handle import VisitHandle
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import mmap
 import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -60,14 +63,26 @@ def test_a_row_that_can_not_wait_makes_its_own_room(
     segment.map[segment.mapped - 1 : segment.mapped] = b"x"
 
 
-def full(self: OpenSegment, start: int, end: int) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+class WithoutPages:
+    """A map that gets no page any more."""
+
+    def __init__(self, real: mmap.mmap) -> None:
+        self.resize = real.resize
+
+    def madvise(self, *arguments: int) -> None:
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
 
 
-def test_room_that_turns_out_to_be_none_is_not_shown(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def no_pages_left(segment: OpenSegment) -> Iterator[None]:
+    real, segment.map = segment.map, cast("mmap.mmap", WithoutPages(segment.map))
+    yield
+    segment.map = real
+
+
+def test_room_that_turns_out_to_be_none_is_not_shown(segment: OpenSegment) -> None:
     """Where a file system copies on write, room that was reserved may still be none."""
-    with monkeypatch.context() as patch:
-        patch.setattr(OpenSegment, "_populate", full)
+    with no_pages_left(segment):
         for extend in (lambda: segment.extend(10), lambda: segment.extend_ahead(threading.Lock())):
             with pytest.raises(OSError, match="No space left"):
                 extend()
@@ -78,10 +93,8 @@ def test_room_that_turns_out_to_be_none_is_not_shown(segment: OpenSegment, monke
 
 def test_a_row_that_finds_no_room_stops_nothing(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused() -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(OpenSegment, "_populate", full)
-            with pytest.raises(OSError, match="No space left"):
-                segment.extend(3 * CHUNK_BYTES)
+        with no_pages_left(segment), pytest.raises(OSError, match="No space left"):
+            segment.extend(3 * CHUNK_BYTES)
 
     between(monkeypatch, refused)
     segment.extend_ahead(threading.Lock())
@@ -92,14 +105,14 @@ def test_a_row_that_finds_no_room_stops_nothing(segment: OpenSegment, monkeypatc
 def test_a_row_that_came_before_the_lock_keeps_what_it_made(
     segment: OpenSegment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reserve = open_segment.reserve
+    reserve = os.posix_fallocate
 
     def meanwhile(fd: int, start: int, size: int) -> None:
-        monkeypatch.setattr(open_segment, "reserve", reserve)
+        monkeypatch.setattr(os, "posix_fallocate", reserve)
         reserve(fd, start, size)
         segment.extend(3 * CHUNK_BYTES)
 
-    monkeypatch.setattr(open_segment, "reserve", meanwhile)
+    monkeypatch.setattr(os, "posix_fallocate", meanwhile)
     segment.extend_ahead(threading.Lock())
     assert segment.mapped == segment.reserved == len(segment.map) == 4 * CHUNK_BYTES
     assert os.fstat(segment.rows_fd).st_size == 4 * CHUNK_BYTES

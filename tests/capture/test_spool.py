@@ -12,8 +12,8 @@ import pytest
 
 from analytics.ingest.segments import read_block, segments
 from consent_middleware import open_segment
-from consent_middleware import spool as spooling
-from consent_middleware.spool import Spool, SpoolFull, SpoolLimits
+from consent_middleware.spool import Spool, SpoolFull
+from consent_middleware.spool_values import SpoolLimits
 from tests.ingest import rows as made
 from tests.ingest.rows import QUICK, spool_rows
 
@@ -115,11 +115,11 @@ def test_a_full_disk_refuses_rows_while_it_is_full(tmp_path: Path, monkeypatch: 
 
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60))
     with monkeypatch.context() as patch:
-        patch.setattr(open_segment, "reserve", no_room)
+        patch.setattr(os, "posix_fallocate", no_room)
         assert not spool.append(row(1))
     assert spool.append(row(2))
     with monkeypatch.context() as patch:
-        patch.setattr(open_segment, "reserve", no_room)
+        patch.setattr(os, "posix_fallocate", no_room)
         big = b"[" + b" " * open_segment.CHUNK_BYTES + b"]"
         assert not spool.append(big)
     assert spool.append(row(3))
@@ -130,8 +130,9 @@ def test_a_full_disk_refuses_rows_while_it_is_full(tmp_path: Path, monkeypatch: 
 
 
 def test_the_last_room_of_a_disk_is_left_to_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooling, "SPARE_BYTES", 2**60)
-    monkeypatch.setattr(spooling, "SPARE_SHARE", 1)
+    disk = os.statvfs(tmp_path)
+    nearly_full = os.statvfs_result((*disk[:3], 100, 100, *disk[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda folder: nearly_full)
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=60))
     assert not spool.append(row(1))
     spool.close()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from analytics.ingest.segments import segments
-from consent_middleware.spool import Spool, SpoolLimits
+from consent_middleware.spool import Spool
+from consent_middleware.spool_values import SpoolLimits
 
 NO_SYNC = SpoolLimits(sync_seconds=3600)
 
@@ -29,10 +30,10 @@ def believed(spool: Path) -> int:
 def by_hand(spool: Spool) -> None:
     """From here on nothing is synced but by the test."""
     assert spool.append(row(-1))
-    assert spool._thread is not None
+    assert spool._syncer is not None
     spool._closing = True
     spool._wake.set()
-    spool._thread.join()
+    spool._syncer.join()
     spool._closing = False
     spool.sync()
 

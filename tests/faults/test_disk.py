@@ -18,7 +18,8 @@ from analytics.ingest.segments import read_controls, segments
 from analytics.store import open_store
 from consent_middleware import spool as spooling
 from consent_middleware.ledger.ledger import LEDGER_FILE
-from consent_middleware.spool import Spool, SpoolFull, SpoolLimits
+from consent_middleware.spool import Spool, SpoolFull
+from consent_middleware.spool_values import SpoolLimits
 from tests.capture.reading import policy
 from tests.capture.test_events_routes import EVENT, accept, site
 from tests.faults.conftest import SmallDisk, open_files

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from consent_middleware import request_headers
-from consent_middleware.gate import FilteredCookie
+from consent_middleware.declared import FilteredCookie
 from tests.gate.driving import KEYS, Seeing, answering, call, consent_cookie, request, values, wrapped
 from tests.gate.policies import SHOP, policy
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from consent_middleware.policy import PrivacyPolicy
-from consent_middleware.spool import Spool, SpoolLimits
+from consent_middleware.spool import Spool
+from consent_middleware.spool_values import SpoolLimits
 from consent_middleware.visit import Captured
 
 POLICY_TEXT = """

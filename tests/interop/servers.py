@@ -26,15 +26,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(app: str, server: str, folder: Path, **environment: str) -> Iterator[int]:
+def serving(
+    app: str, server: str, folder: Path, python: str | Path = sys.executable, root: Path = ROOT, **environment: str
+) -> Iterator[int]:
     """The port of `app` under `server`; its data lies in `folder`. Raises RuntimeError with the server's own words."""
     port = free_port()
     arguments = [part.format(app=app, port=port) for part in COMMANDS[server]]
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=ROOT,
+            [python, "-m", *arguments],
+            cwd=root,
             stdout=output,
             stderr=output,
             env={

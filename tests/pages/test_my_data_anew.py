@@ -24,7 +24,8 @@ from analytics.store import Store, open_store
 from consent_middleware.rights import copies
 from consent_middleware.rights.copies import ASK_SECONDS
 from consent_middleware.rights.desk import MARK_SECONDS, remove_old_answers
-from consent_middleware.spool import Control, Kind, Spool, SpoolLimits
+from consent_middleware.spool import Spool
+from consent_middleware.spool_values import Control, Kind, SpoolLimits
 from consent_middleware.visit import visitor_key
 from tests.ingest.rows import row
 from tests.pages.sites import browser, law_group, post, words

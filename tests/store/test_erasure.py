@@ -21,7 +21,8 @@ from analytics.ingest.segments import SYNCED_SECONDS
 from analytics.store import Store, open_store
 from consent_middleware.capture import visitor_key
 from consent_middleware.rights.desk import Desk
-from consent_middleware.spool import Spool, SpoolLimits
+from consent_middleware.spool import Spool
+from consent_middleware.spool_values import SpoolLimits
 from tests.ingest.rows import POLICY, POLICY_TEXT, QUICK, row, spool_rows
 
 MARY, JOHN = 0xA1B2C3D4E5F60718, 0x0102030405060708
