@@ -52,12 +52,17 @@ def reading_ahead(first: Path) -> Iterator[Callable[..., Imported]]:
     ahead = None if is_export(first) else Reading.of(first, PIECE_BYTES)
 
     def import_next(
-        errand: Import, store: Store, data_dir: Path, policy: PrivacyPolicy | None, on_progress: Callable[[int], None]
+        errand: Import,
+        store: Store,
+        data_dir: Path,
+        policy: PrivacyPolicy | None,
+        on_progress: Callable[[int], None],
+        prepare: Callable[[], None] = lambda: None,
     ) -> Imported:
         nonlocal ahead
         begun, ahead = ahead, None
         try:
-            return import_file(errand, store, data_dir, policy, on_progress, begun)
+            return import_file(errand, store, data_dir, policy, on_progress, begun, prepare)
         finally:
             if begun:
                 begun.close()
@@ -76,20 +81,26 @@ def import_file(
     policy: PrivacyPolicy | None,
     on_progress: Callable[[int], None],
     ahead: Reading | None = None,
+    prepare: Callable[[], None] = lambda: None,
 ) -> Imported:
-    """`ahead`: of an access log, when its reading began before. Raises UserError."""
-    known = sites.known_in(store, policy)
-    if known and not errand.new_site and not sites.is_known(errand.site, known):
-        raise UserError(f"{no_site(errand.site, known)}; say --new-site if it is a new one")
+    """`ahead`: of an access log, when its reading began before. `prepare` makes the store ready. Raises UserError."""
+
+    def ready() -> None:
+        prepare()
+        known = sites.known_in(store, policy)
+        if known and not errand.new_site and not sites.is_known(errand.site, known):
+            raise UserError(f"{no_site(errand.site, known)}; say --new-site if it is a new one")
+
     log = Path(errand.log)
     try:
         if is_export(log):
+            ready()
             cells = import_export(store, log, site=errand.site, report=errand.report, days=errand.days)
             return Imported(cells=cells)
         chosen: Any = errand.format
         lines = import_log(
             store, data_dir, log, site=errand.site, basis=errand.basis, allowed=errand.allowed, format_=chosen,
-            again=errand.again, ahead=ahead, on_progress=on_progress,
+            again=errand.again, ahead=ahead, prepare=ready, on_progress=on_progress,
         )  # fmt: skip
     except PermissionError as error:
         raise UserError(f"{log}: {error.strerror}: the process that owns the store has to read it") from None

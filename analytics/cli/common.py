@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from analytics.store import Store, StoreUnavailable, open_store
-from analytics.store.migrations import set_cells_retention, set_retention
+from analytics.store.migrations import migrate, set_cells_retention, set_retention
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
 
@@ -39,18 +40,23 @@ def load_policy(path: Path) -> PrivacyPolicy:
         raise UserError(str(error)) from None
 
 
-def opened(store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None) -> Store:
-    """The store, migrated, with the policy's retention. Raises UserError in one line."""
+def opened(store_url: str | None, data_dir: Path, policy: PrivacyPolicy | None, *, prepare: bool = True) -> Store:
+    """The store, migrated, with the policy's retention, or not prepared. Raises UserError in one line."""
     try:
-        store = open_store(store_url, data_dir)
+        store = open_store(store_url, data_dir, migrate=prepare)
     except StoreUnavailable as error:
         raise UserError(f"the store can't be reached: {error}") from None
     except OSError as error:
         raise UserError(f"{data_dir}: {error.strerror or error}") from None
+    if prepare:
+        _keep_as(policy, store)
+    return store
+
+
+def _keep_as(policy: PrivacyPolicy | None, store: Store) -> None:
     if policy is not None:
         set_retention(store, policy.retention.raw_days)
         set_cells_retention(store, policy.retention.cells_months)
-    return store
 
 
 @contextlib.contextmanager
@@ -67,7 +73,8 @@ def errands_on(
 
     The service does it when one has the embedded store open, else it is done here, after the store was told the
     policy's retention, or without that: who seals must not end rows by the way. `here` gives what does
-    it in place of `errands.do`, and is entered while the store is closed. Raises UserError in one line.
+    it in place of `errands.do`, and is entered while the store is closed; it gets a store that is not prepared yet, and
+    as its last argument what prepares it. Raises UserError in one line.
     """
     from analytics.reports.remote import running_service
 
@@ -78,10 +85,18 @@ def errands_on(
 
         yield lambda errand, on_progress=None: relay.send(service, errand, policy_path if policy else None)
         return
-    with (here or _any_errand)() as does, opened(store_url, data_dir, policy if retention else None) as store:
+    kept = policy if retention else None
+    with (here or _any_errand)() as does, opened(store_url, data_dir, kept, prepare=here is None) as store:
+
+        @cache
+        def prepare() -> None:
+            migrate(store)
+            _keep_as(kept, store)
+
+        further = [] if here is None else [prepare]
 
         def do(errand: Errand, on_progress: Callable[[int], None] = lambda done: None) -> Any:
-            return does(errand, store, data_dir, policy, on_progress)
+            return does(errand, store, data_dir, policy, on_progress, *further)
 
         yield do
 

@@ -68,9 +68,7 @@ def _fields(agent: useragent.Agent) -> tuple[Any, ...]:
 
 
 def _fill(store: Store, table: str, structure: str, rows: list[list[Any]]) -> None:
-    store.command(f"CREATE OR REPLACE TABLE {table} ({structure}) ENGINE = Memory")
-    if rows:
-        store.load(table, structure, "JSONCompactEachRow", [b"\n".join(map(_encode, rows)), b"\n"])
+    store.make(table, structure, "JSONCompactEachRow", [_encode(row) + b"\n" for row in rows])
 
 
 class Explained:
@@ -129,18 +127,21 @@ class _Dictionary:
         new = [value for value in values if value not in self._known]
         if not new:
             return
-        if not self._known or len(self._known) + len(new) > KEPT_VALUES:
+        afresh = not self._known or len(self._known) + len(new) > KEPT_VALUES
+        if afresh:
             new = values
             self._known.clear()
-            self._store.command(f"CREATE OR REPLACE TABLE {self.name}_rows ({self._structure}) ENGINE = Memory")
-            self._store.command(
+        with _explaining:
+            rows = b"".join(_encode([value, *self._meaning(value)]) + b"\n" for value in new)
+        if afresh:
+            self._store.make(f"{self.name}_rows", self._structure, "JSONCompactEachRow", [rows])
+            self._store.command(  # it reads its rows when it is first asked
                 f"CREATE OR REPLACE DICTIONARY {self.name} ({self._structure}) PRIMARY KEY value "
                 f"SOURCE(CLICKHOUSE(TABLE '{self.name}_rows')) LAYOUT({self._layout}()) LIFETIME(0)"
             )
-        with _explaining:
-            rows = [_encode([value, *self._meaning(value)]) for value in new]
-        self._store.load(f"{self.name}_rows", self._structure, "JSONCompactEachRow", [b"\n".join(rows), b"\n"])
-        self._store.command(f"SYSTEM RELOAD DICTIONARY {self.name}")
+        else:
+            self._store.load(f"{self.name}_rows", self._structure, "JSONCompactEachRow", [rows])
+            self._store.command(f"SYSTEM RELOAD DICTIONARY {self.name}")
         self._known.update(new)
 
     def forget(self) -> None:
@@ -150,7 +151,7 @@ class _Dictionary:
 
 def warm() -> None:
     """Load what explains user agents and referrers, while the engine is still reading."""
-    _agent("-", "")
+    _agent("Mozilla/5.0", "")
     _source("www.example.org", "")
 
 

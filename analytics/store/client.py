@@ -192,6 +192,21 @@ class Store:
                 input_format_parallel_parsing=0,
             )
 
+    def make(self, table: str, structure: str, format_: str, chunks: Sequence[bytes]) -> None:
+        """A new table in memory, in place of an older one, of bytes in one of the engine's formats, or empty."""
+        create = f"CREATE OR REPLACE TABLE {table} ({structure}) ENGINE = Memory"
+        if not self.embedded or not chunks:
+            self.command(create)
+            if chunks:
+                self.load(table, structure, format_, chunks)
+            return
+        with _anonymous_file(chunks) as path:
+            self.command(
+                f"{create} AS SELECT * FROM file({{path:String}}, '{format_}', {{structure:String}})",
+                {"path": path, "structure": LOW_CARDINALITY.sub(r"\1", structure)},
+                input_format_parallel_parsing=0,
+            )
+
     def load_lines(self, sql: str, params: Mapping[str, Any], lines: bytes) -> None:
         """Run a statement that reads lines of text from the file `{log:String}`. Embedded engine only."""
         with _anonymous_file([lines]) as path:

@@ -94,24 +94,26 @@ class Interrupted(Exception):
 
 
 class DyingStore:
-    """The real store, which dies before or after its nth statement: every step between two statements is a crash."""
+    """The real store, which dies before or after its nth statement, or the first one that says `step`: every step
+    between two statements is a crash."""
 
-    def __init__(self, store: Store, step: int, *, after: bool) -> None:
+    def __init__(self, store: Store, step: int | str, *, after: bool) -> None:
         self._store = store
-        self._left = step
+        self._left, self._text = (step, "") if isinstance(step, int) else (1, step)
         self._after = after
 
     def __getattr__(self, name: str) -> object:
         found = getattr(self._store, name)
-        if name not in ("command", "query", "load"):
+        if name not in ("command", "query", "load", "make"):
             return found
 
         def statement(*arguments: object, **keywords: object) -> object:
-            self._left -= 1
-            if self._left == 0 and not self._after:
+            self._left -= self._text in str(arguments[0])
+            dies = self._left == 0 and self._text in str(arguments[0])
+            if dies and not self._after:
                 raise Interrupted
             result = found(*arguments, **keywords)
-            if self._left == 0:
+            if dies:
                 raise Interrupted
             return result
 
@@ -166,7 +168,7 @@ def test_rows_of_many_days_in_one_batch_are_loaded_once_when_the_batch_is_repeat
     spool_rows(tmp_path, [row(i, time_ms=now - (i % 20) * day) for i in range(2000)])
     with open_store(None, tmp_path) as store:
         with pytest.raises(Interrupted):
-            load_pending(DyingStore(store, 12, after=True), tmp_path, POLICY)  # type: ignore[arg-type]  # a proxy
+            load_pending(DyingStore(store, "INSERT INTO events", after=True), tmp_path, POLICY)  # type: ignore[arg-type]  # a proxy
         for _ in range(2):
             load_pending(store, tmp_path, POLICY)
         assert stored(store) == Counter(range(2000))

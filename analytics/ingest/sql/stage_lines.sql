@@ -7,6 +7,7 @@
 -- contain to be looked at.
 INSERT INTO {staged:Identifier}
 WITH
+    toLowCardinality(concat(if(page, '', '\0'), user_agent)) AS agent,
     substring(cutQueryString(if(startsWith(target, '/'), target, path(target))), 1, 1024) AS bare,
     method = 'GET' AND (status < 300 OR status = 304 OR status >= 400)
         AND NOT match(bare, '(?i)\\.(css|m?js|map|json|xml|txt|csv|wasm|webmanifest|png|jpe?g|gif|svg|ico|webp|avif|bmp|woff2?|ttf|otf|eot|mp[34]|webm|wav|ogg|pdf|zip|gz|docx?|xlsx?|pptx?)$')
@@ -15,7 +16,7 @@ WITH
 SELECT
     fromUnixTimestamp64Milli(time, 'UTC'),
     page,
-    page * greatest(sipHash64Keyed(({salt_a:UInt64}, {salt_b:UInt64}), plain, user_agent), 1),
+    page * greatest(sipHash64Keyed(({salt_a:UInt64}, {salt_b:UInt64}), plain, sipHash64(agent)), 1),
     page * if(position(plain, ':') = 0,
         bitShiftRight(toUInt64(IPv4StringToNumOrDefault(plain)), 8),
         bitOr(bitShiftLeft(toUInt64(1), 48),
@@ -29,7 +30,7 @@ SELECT
             splitByChar('/', bare)), '/'),
         bare),
     if(page, concat(referrer, '\n', if(multiSearchAny(target, {wanted:Array(String)}), queryString(target), '')), ''),
-    if(page, user_agent, concat('\0', user_agent)),
+    agent,
     substring(protocol, 1, 8),
     status,
     bytes,
