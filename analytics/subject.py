@@ -231,13 +231,14 @@ def delete_erased(store: Store) -> None:
     known = "visitor IN (SELECT visitor FROM erased WHERE visitor != 0)"
     if store.query(f"SELECT count() FROM numbers WHERE {known}")[0][0]:
         for (site,) in store.query(f"SELECT DISTINCT site FROM numbers WHERE {known}"):
-            store.command(
-                f"ALTER TABLE visits {store.on_cluster} DELETE WHERE unkeyed = 0 "
-                f"AND build IN (SELECT build FROM cell_builds WHERE site = {{site:String}}) "
-                f"AND number IN (SELECT number FROM numbers WHERE site = {{site:String}} AND {known})",
-                {"site": site},
-                mutations_sync=2,
-            )
+            for table in ("visits", "visit_pages"):
+                store.command(
+                    f"ALTER TABLE {table} {store.on_cluster} DELETE WHERE unkeyed = 0 "
+                    f"AND build IN (SELECT build FROM cell_builds WHERE site = {{site:String}}) "
+                    f"AND number IN (SELECT number FROM numbers WHERE site = {{site:String}} AND {known})",
+                    {"site": site},
+                    mutations_sync=2,
+                )
         store.command(f"ALTER TABLE numbers {store.on_cluster} DELETE WHERE {known}", mutations_sync=2)
 
 

@@ -30,7 +30,7 @@ from analytics.reports.holdings import (
     week_state,
 )
 from analytics.reports.planner import sql_text
-from analytics.reports.visitbuild import write_lines
+from analytics.reports.visitbuild import write_lines, write_pages
 from analytics.store import Store
 
 GAP = dt.timedelta(minutes=30)
@@ -40,6 +40,7 @@ READERS = dt.timedelta(minutes=25)  # longer than a question waits for its turn 
 UNREST = dt.timedelta(minutes=2)  # a week whose days were counted since is put together in the next round
 INTERRUPTED = dt.timedelta(hours=1)  # longer than one build takes
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
+TABLES = ("cells", "visits", "visit_pages")
 Now = Callable[[], dt.datetime]
 Turn = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -146,6 +147,7 @@ def _count(store: Store, site: str, zone: str, due: Due, now: Now) -> None:
         _count_day(store, site, zone, due.day, number, slices)
     else:
         long = _count_midnight(store, site, zone, due.day, number)
+    write_pages(store, number, LIMITS)
     _note(store, (site, zone, due.level, due.day, number, due.state, due.edges, long, now()))
 
 
@@ -263,7 +265,7 @@ def forget_builds(store: Store, now: dt.datetime) -> int:
     held = store.query("SELECT DISTINCT site, zone FROM cell_builds")
     gone = sum(_forget(store, site, zone, raw, now) for site, zone in held)
     unknown = "WHERE build NOT IN (SELECT build FROM cell_builds) AND build < {limit:UInt64}"
-    sql = f"SELECT build FROM cells {unknown} UNION DISTINCT SELECT build FROM visits {unknown}"
+    sql = " UNION DISTINCT ".join(f"SELECT build FROM {table} {unknown}" for table in TABLES)
     limit = int((now - INTERRUPTED).timestamp() * 1_000_000)
     left = [int(build) for (build,) in store.query(sql, {"limit": limit})]
     for build in left:
@@ -272,7 +274,7 @@ def forget_builds(store: Store, now: dt.datetime) -> int:
 
 
 def _drop(store: Store, build: int) -> None:
-    for table in ("cells", "visits"):
+    for table in TABLES:
         store.command(f"ALTER TABLE {table} DROP PARTITION {build}")
 
 

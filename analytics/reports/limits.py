@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeGuard
@@ -26,6 +27,12 @@ LIMITS: dict[str, int | str] = {
 LARGE_ROWS: Final = 500_000
 LARGE_SECONDS: Final = 180
 LARGE: dict[str, int | str] = {"max_execution_time": LARGE_SECONDS, "max_threads": 2}
+# Of a small statement in the embedded engine, which would take one thread as long as less than a gigabyte for each is
+# free. A large one is left to that rule: what it groups by is memory, of each thread.
+SMALL: dict[str, int | str] = {
+    "max_threads": min(os.cpu_count() or 1, 4),
+    "max_threads_min_free_memory_per_thread": 0,
+}
 # The engine looks for its limits, and for a stop, between two blocks of rows only. Hundreds of words to look for in
 # each row would make one block last longer than a whole query may: the more words, the fewer rows.
 BLOCK_ROWS: Final = 65_409

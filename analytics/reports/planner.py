@@ -12,7 +12,7 @@ from string import Template
 
 import msgspec
 
-from analytics.reports import cellplan, expressions, visitplan, words
+from analytics.reports import cellplan, expressions, pageplan, visitplan, words
 from analytics.reports.conditions import Builder, Fields, Parameters, Shape, needs_visits
 from analytics.reports.daterange import Range, bucket_of
 from analytics.reports.goals import Goal
@@ -121,6 +121,7 @@ def _statement(
     if cover is not None:
         asked = cellplan.question(query, range_, metrics, over, shape)
         texts = cellplan.statement(query, range_, asked, cover, MAX_GROUPS + 1) if asked else None
+        texts = texts or pageplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1)
         if texts is not None:
             sql, parameters = texts.sql, texts.parameters
             return Statement(sql, parameters, query.dimensions, metrics, True, texts.bounds, texts.some)

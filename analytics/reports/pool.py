@@ -60,7 +60,7 @@ class Pool:
     def query(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> list[tuple[Any, ...]]:
         """Run a statement for the current question, if there is one. Raises StoreError, QueryStopped, QueryRefused."""
         if not self._large(sql, params or {}):
-            return self._query(sql, params, settings)
+            return self._query(sql, params, {**settings, **limits.SMALL} if self._all[0].embedded else settings)
         with self.turns.take():
             return self._query(sql, params, {**settings, **limits.LARGE})
 

@@ -60,23 +60,34 @@ class Reporting:
         self._lock = threading.Lock()
         self._counting = threading.Lock()
         self._sites: tuple[float, float, dict[str, int]] = (0.0, 0.0, {})
+        self._met: set[str] = set()  # sites that have, or had, a row
 
     def sites(self) -> list[str]:
         """Sites with data, the busiest first, and the policy's own."""
         own = [self.policy.site.site_id] if self.policy else []
         return list(dict.fromkeys([*self.rows_by_site(), *own]))
 
-    def rows_by_site(self, *, anew: bool = False) -> dict[str, int]:
+    def rows_by_site(self) -> dict[str, int]:
         """Rows of each site, the most first. Counting them reads every row, so it is done the more rarely the longer
         it takes: a few seconds old on a small store, minutes on a large one."""
         with self._counting:
             at, took, known = self._sites
-            if not known or anew or time.monotonic() - at > max(SITES_SECONDS, SITES_SHARE * took):
+            if not known or time.monotonic() - at > max(SITES_SECONDS, SITES_SHARE * took):
                 started = time.monotonic()
                 sql = "SELECT site, count() AS held FROM events GROUP BY site ORDER BY held DESC, site"
                 known = {str(site): int(held) for site, held in self.pool.query(sql)}
                 self._sites = (time.monotonic(), time.monotonic() - started, known)
             return known
+
+    def _known(self, site: str) -> bool:
+        """Whether there is such a site, without a count of all rows: nobody's question shall wait for that."""
+        if site not in self._met:
+            own = self.policy is not None and site == self.policy.site.site_id
+            sql = "SELECT 1 FROM events WHERE site = {site:String} LIMIT 1"
+            if not own and not self.pool.query(sql, {"site": site}):
+                return False
+            self._met.add(site)
+        return True
 
     def span(self, site: str) -> tuple[dt.datetime, dt.datetime] | None:
         """First and last instant with a row of this site."""
@@ -86,7 +97,7 @@ class Reporting:
 
     def setting(self, site: str, *, whole: bool = True) -> answers.Setting:
         """`whole`: the question is about all there is, so look where that begins. Raises UnknownSite."""
-        if site not in self.sites() and site not in self.rows_by_site(anew=True):
+        if not self._known(site):
             raise UnknownSite(site, self.sites())
         span = self.span(site) if whole else None
         return answers.Setting(

@@ -1,17 +1,19 @@
-"""Writes the lines of visits of one build: the same pieces of visits as its cells, kept whole instead of counted."""
+"""Writes the lines of one build's visits and of their pages: the same pieces of visits as its cells, kept whole instead
+of counted."""
 
 from __future__ import annotations
 
 from string import Template
 from typing import Any
 
-from analytics.reports import expressions, visitplan
+from analytics.reports import expressions, pageplan, visitplan
 from analytics.reports.conditions import Builder, Fields, Parameters
 from analytics.reports.planner import sql_text
 from analytics.store import Store
 
 COUNTS = ("held", "unkeyed", "pageviews", "events", "visits", "visit_views", "bounces", "duration_ms")
 STEPS = ("pages", "names", "counts")
+PIECES = {"max_block_size": 32_768, "min_insert_block_size_rows": 300_000}  # each is sorted in memory
 
 
 def write_lines(
@@ -45,3 +47,12 @@ def write_lines(
         numbers=sql_text("visitor_numbers").strip(),
     )
     store.command(text, given, **limits)
+
+
+def write_pages(store: Store, build: int, limits: dict[str, int]) -> None:
+    """The lines of pages of a build whose lines of visits are written."""
+    names = ", ".join(map(visitplan.column, pageplan.DIMENSIONS))
+    text = Template(sql_text("visits_pages")).substitute(
+        columns=f"build, day, part, page, number, {names}, {', '.join(COUNTS)}", names=names
+    )
+    store.command(text, {"build": build}, **limits, **PIECES)

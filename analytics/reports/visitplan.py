@@ -59,7 +59,7 @@ def column(dimension: str) -> str:
     return SAME.get(dimension, dimension).removeprefix("visit:")
 
 
-def _pages(filter_: Filter) -> list[str]:
+def pages_of(filter_: Filter) -> list[str]:
     """The pages of a filter that names nothing else: the one that a click in a panel makes, which is found quickest."""
     if not isinstance(filter_, Is) or filter_.dimension != "event:page" or not filter_.modifiers.case_sensitive:
         return []
@@ -94,7 +94,7 @@ class Line(msgspec.Struct, frozen=True):
         """Whether one step of the visit passes all of them, on whichever line it counts."""
         if not filters:
             return "1"
-        if len(filters) == 1 and 0 < len(pages := _pages(filters[0])) <= FEW_PAGES:
+        if len(filters) == 1 and 0 < len(pages := pages_of(filters[0])) <= FEW_PAGES:
             return "(" + " OR ".join(f"has(pages, {self.parameters.add(page)})" for page in pages) + ")"
         return f"arrayExists((path, name) -> {self.condition(filters)}, pages, names)"
 
@@ -155,9 +155,6 @@ def statement(
         or not _told(query, of_visits)
     ):
         return None
-    if time and len(time) == len(query.dimensions):
-        # Few large groups: a hash of the numbers takes a third less time than a bitmap. Of many, bitmaps are smaller.
-        table = {**table, "visitors": table["visitors"].replace("groupBitmapIf", "uniqExactIf")}
     dimensions = [TIME[bucket_of(d, range_)] if d in time else line.value(d) for d in query.dimensions]
     columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
     columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]

@@ -1,0 +1,85 @@
+"""A statement over the lines of pages: which pages people saw, and who saw one page.
+
+A line is one page of a visit with all that the visit says of itself, except where it began and ended. So rows may be
+grouped by page and filtered by page and by what visits say; visits may be filtered by one page, since a visit has one
+line of it. Pure, like `visitplan`, which answers what is asked of more.
+"""
+
+from __future__ import annotations
+
+from analytics.reports import visitplan, words
+from analytics.reports.cellplan import PARTS, SAME, TIME, Texts, condition
+from analytics.reports.conditions import Parameters
+from analytics.reports.daterange import Range, bucket_of
+from analytics.reports.holdings import Cover
+from analytics.reports.query import Filter, Query, leaves
+
+DIMENSIONS = tuple(
+    name for name in visitplan.DIMENSIONS if not name.startswith(("visit:entry_page", "visit:exit_page"))
+)
+PAGE = "event:page"
+# A group is known to have so many visitors without a set of them; more than the minimum of most cells.
+SURE = 20
+KEYED = "unkeyed = 0"
+
+
+def column(dimension: str) -> str:
+    return "page" if dimension == PAGE else visitplan.column(dimension)
+
+
+def _asked(query: Query, of_visits: bool) -> bool:
+    """Whether the question is about pages, and lines of pages have every word of it."""
+    named = [(leaf.dimension, inside) for leaf, inside in leaves(query.filters)]
+    if any(inside for _, inside in named):
+        return False
+    filtered = {dimension for dimension, _ in named}
+    asked = {d for d in query.dimensions if not words.is_time(d)} | filtered
+    if PAGE not in asked or not {SAME.get(d, d) for d in asked} <= {*DIMENSIONS, PAGE}:
+        return False
+    return not of_visits or (PAGE not in query.dimensions and _by_one_page(query.filters))
+
+
+def _by_one_page(filters: tuple[Filter, ...]) -> bool:
+    """Whether the filters name one page, beside what they say of the visit."""
+    of_pages = [f for f in filters if any(leaf.dimension == PAGE for leaf, _ in leaves((f,)))]
+    return len(of_pages) == 1 and len(visitplan.pages_of(of_pages[0])) == 1
+
+
+def statement(
+    query: Query, range_: Range, metrics: tuple[str, ...], over: str, cover: Cover, limit: int
+) -> Texts | None:
+    """SQL and parameters with the columns of the raw statement; None when lines of pages do not tell."""
+    of_visits = over == "visits"
+    time = [d for d in query.dimensions if words.is_time(d)]
+    table = visitplan.VISIT_METRICS if of_visits else visitplan.ROW_METRICS
+    if (
+        not cover.visits
+        or not set(metrics) <= set(table)
+        or any(bucket_of(d, range_) not in TIME for d in time)
+        or not _asked(query, of_visits)
+    ):
+        return None
+    parameters = Parameters()
+    rows = "1" if of_visits else "held > 0"
+    where = (
+        f"build IN {{builds:Array(UInt64)}}\n  AND {PARTS if of_visits else visitplan.ROW_PARTS}\n"
+        f"  AND {rows} AND {condition(query.filters, parameters, column)}"
+    )
+    dimensions = [TIME[bucket_of(d, range_)] if d in time else column(d) for d in query.dimensions]
+    unkeyed = "toUInt64(0)" if of_visits else "sum(unkeyed)"
+    group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}" if dimensions else ""
+    group += "\nHAVING sum(visits) > 0" if dimensions and of_visits else ""
+
+    def select(table: dict[str, str], narrower: str = "", more: str = "") -> str:
+        columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
+        columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
+        columns += [f"{table['visitors']} AS with_key", f"{unkeyed} AS without_key{more}"]
+        return f"SELECT {', '.join(columns)}\nFROM visit_pages AS v\nWHERE {where}{narrower}{group}\nLIMIT {limit}"
+
+    bounds = some = ""
+    if query.dimensions == (PAGE,):
+        bounds = select({**table, "visitors": f"uniqUpToIf({SURE})(number, {KEYED})"}, more=f", countIf({KEYED})")
+        some = select(table, "\n  AND page IN {keys:Array(String)}")
+    builds = [*cover.days, *cover.midnights]
+    values = {**parameters.values, "builds": builds, "first": range_.first_day, "last": range_.last_day}
+    return Texts(select(table), values, bounds, some)
