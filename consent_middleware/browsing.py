@@ -124,8 +124,8 @@ class Visitor:
             pages=tuple(visited),
         )
 
-    def accept_all(self, url: str, prefix: str) -> bool:
-        """Say yes to everything through the site's consent page; False when the site has none."""
+    def accept_all(self, url: str, prefix: str) -> str:
+        """Say yes to everything through the site's consent page. Why that was not possible; "" when it was."""
         from playwright.sync_api import Error
 
         address = urljoin(url, f"{prefix}/")
@@ -135,8 +135,17 @@ class Visitor:
                 address, form={"choice": "accept"}, headers={"origin": origin}, max_redirects=0
             )
         except Error:
-            return False
-        return answer.status < 400 and any("consent" in str(cookie.get("name")) for cookie in self._context.cookies())
+            return f"{address} did not answer"
+        if answer.status == 403:
+            return (
+                f"{address} answered 403, as if the choice came from another site (behind a proxy the request must "
+                "keep its Host with the port)"
+            )
+        if answer.status >= 500:
+            return f"{address} answered {answer.status}: the site can't record choices now, its log says why"
+        if answer.status < 400 and any("consent" in str(cookie.get("name")) for cookie in self._context.cookies()):
+            return ""
+        return "the site has no consent page"
 
     def _note_storage(self, page: Any) -> None:
         from playwright.sync_api import Error

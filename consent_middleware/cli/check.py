@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
-from consent_middleware.inventory import COOKIE, HOST, NOTE, STORAGE, Seen, is_declared, read_inventory
+from consent_middleware.inventory import COOKIE, HOST, NOTE, STORAGE, WRITE_EVERY_S, Seen, is_declared, read_inventory
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
 from consent_middleware.sighting import Sighting, Surprise, surprises
@@ -66,8 +66,9 @@ def check(
     seen = noted if live else None
     before = after = None
     visited: tuple[str, ...] = ()
+    hindrance = ""
     if url is not None:
-        before_sighting, after_sighting = _visit(policy, url, pages)
+        before_sighting, after_sighting, hindrance = _visit(policy, url, pages)
         visited = before_sighting.pages
         before = surprises(policy, before_sighting, policy.required_purposes)
         if after_sighting is not None:
@@ -87,7 +88,7 @@ def check(
     if format_ == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
     else:
-        _print(report, policy, asked_for_visit=url is not None)
+        _print(report, policy, hindrance, asked_for_visit=url is not None)
         if url is not None and not live:
             _print_hint(sum(entry.kind != NOTE for entry in noted))
     return 0 if report.ok else 1
@@ -114,19 +115,19 @@ def _undeclared(policy: PrivacyPolicy, inventory: list[Seen]) -> list[Seen]:
     ]
 
 
-def _visit(policy: PrivacyPolicy, url: str, pages: int) -> tuple[Sighting, Sighting | None]:
+def _visit(policy: PrivacyPolicy, url: str, pages: int) -> tuple[Sighting, Sighting | None, str]:
+    """What was seen before a choice and after accepting; and why nothing could be accepted, if so."""
     from consent_middleware.browsing import browser_context, start_url
 
     address = start_url(url)
     with browser_context() as visitor:
         before = visitor.look(address, pages=pages, prefix=policy.site.prefix)
-        accepted = visitor.accept_all(address, policy.site.prefix)
-        if not accepted:
-            return before, None
-        return before, visitor.look(address, pages=pages, prefix=policy.site.prefix)
+        if hindrance := visitor.accept_all(address, policy.site.prefix):
+            return before, None, hindrance
+        return before, visitor.look(address, pages=pages, prefix=policy.site.prefix), ""
 
 
-def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> None:
+def _print(report: Report, policy: PrivacyPolicy, hindrance: str, *, asked_for_visit: bool) -> None:
     from consent_middleware.known_parties import known_party
 
     click.echo(
@@ -154,9 +155,11 @@ def _print(report: Report, policy: PrivacyPolicy, *, asked_for_visit: bool) -> N
     if asked_for_visit:
         click.echo(f"visited {counted(len(report.pages), 'page')}")
         if report.after_accepting is None:
-            click.echo("warning: the site has no consent page, so nothing was accepted: one visit was compared")
+            click.echo(f"warning: {hindrance}, so nothing was accepted: one visit was compared")
     if report.ok:
         click.echo("nothing found" if (asked_for_visit or report.live is not None) else "the file is in order")
+        if not report.live and report.live is not None:
+            click.echo(f"workers write down what they see every {WRITE_EVERY_S:.0f} seconds")
 
 
 def _at_least(entry: Seen) -> str:

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, StreamingResponse
 from starlette.routing import Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from consent_middleware import ConsentMiddleware
 
@@ -34,6 +35,12 @@ async def go_on(request: Request) -> HTMLResponse:
     return answer
 
 
+async def here(request: Request) -> HTMLResponse:
+    assert request.client is not None
+    return HTMLResponse(f"<!doctype html><title>Here</title><p>{request.url} from {request.client.host}")
+
+
+site = Starlette(routes=[Route("/slow", slow), Route("/go-on", go_on), Route("/here", here)])
 app = ConsentMiddleware(
-    Starlette(routes=[Route("/slow", slow), Route("/go-on", go_on)]), policy=os.environ["CONSENT_POLICY"]
+    ProxyHeadersMiddleware(site, trusted_hosts=["127.0.0.1", "::1"]), policy=os.environ["CONSENT_POLICY"]
 )

@@ -8,15 +8,19 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from django.conf import global_settings
+from django.contrib.messages.storage.cookie import CookieStorage
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -35,6 +39,7 @@ from tests.ledger.conftest import PROGRAMS, Cluster
 from tests.ledger.conftest import cluster as postgres_cluster
 from tests.pages.sites import KEYS, browser, law_group, post
 from tests.reports.test_service_process import Running
+from tests.share.authority import certificate
 from tests.share.sealed_day import DAY as SEALED_DAY
 from tests.share.sealed_day import write_sealed_day
 from tests.store.test_http_store import Server
@@ -55,12 +60,13 @@ def test_the_ledger_of_several_hosts_as_the_page_sets_it_up(cluster: Cluster, tm
         **os.environ, "PGHOST": str(cluster.folder), "PGUSER": "consent", "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "CONSENT_SECRET_KEYS": "a secret of this test, long enough for one",
     }  # fmt: skip
-    make = next(
-        line for line in lines_of(block_of("sh", "docs/howto/several-hosts.md", "createdb")) if "createdb" in line
-    )
-    subprocess.run(make.split(), env=environment, check=True, timeout=60)
+    # The administrator of this server is called as the page calls the ledger's role: the role gets another name.
+    for line in lines_of(block_of("sh", "docs/howto/several-hosts.md", "createdb")):
+        if line.startswith("create"):
+            words = line.replace(" --pwprompt consent", " keeper").replace("--owner consent", "--owner keeper").split()
+            subprocess.run(words, env=environment, check=True, timeout=60)
     written = block_of("toml", "docs/howto/several-hosts.md", "postgresql://").text
-    settings = written.replace("consent@db.internal/consent", f"/consent?host={cluster.folder}&user=consent")
+    settings = written.replace("consent@db.internal/consent", f"/consent?host={cluster.folder}&user=keeper")
     assert settings != written
     text = "".join(BASE.values()) + settings
     (tmp_path / "privacy.toml").write_text(text)
@@ -95,6 +101,18 @@ def test_a_host_loads_into_a_server_by_the_command_of_the_page(tmp_path: Path) -
         server.stop()
 
 
+def asking(port: int) -> Callable[..., http.client.HTTPResponse]:
+    """What asks the proxy, as a browser does that writes the port into `Host`."""
+    anybody = ssl._create_unverified_context()
+
+    def ask(path: str, method: str = "GET", body: str = "", **headers: str) -> http.client.HTTPResponse:
+        line = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=anybody)
+        line.request(method, path, body, headers={"Host": f"localhost:{port}", **headers})
+        return line.getresponse()
+
+    return ask
+
+
 @pytest.fixture
 def proxied(tmp_path: Path) -> Iterator[int]:
     """The port of an nginx with the page's block, in front of a gated site with the page's policy."""
@@ -105,11 +123,18 @@ def proxied(tmp_path: Path) -> Iterator[int]:
         pytest.skip(why)
     settings = block_of("toml", "docs/howto/proxy.md", "trusted_proxies").text
     parts = {**BASE, "site": settings.replace('["www.example.org"]', '["localhost"]')}
-    (tmp_path / "privacy.toml").write_text("".join(parts.values()))
+    vendors = (
+        f'[[vendor]]\nname = "V{number}"\npurpose = "analytics"\nhosts = ["cdn-of-vendor-{number}.example"]\n'
+        for number in range(80)
+    )
+    (tmp_path / "privacy.toml").write_text("".join((*parts.values(), *vendors)))
+    _, pem = certificate(tmp_path, "localhost")
     port = free_port()
-    with serving(
-        "tests.docs.proxied_site:app", "uvicorn", tmp_path, CONSENT_POLICY=str(tmp_path / "privacy.toml")
-    ) as site:
+    settings_of_server = {
+        "CONSENT_POLICY": str(tmp_path / "privacy.toml"),
+        "FORWARDED_ALLOW_IPS": "192.0.2.1",  # nobody who is here, as with --no-proxy-headers
+    }
+    with serving("tests.docs.proxied_site:app", "uvicorn", tmp_path, **settings_of_server) as site:
         location = block_of("nginx", "docs/howto/proxy.md", "proxy_pass").text.replace(
             "127.0.0.1:8000", f"127.0.0.1:{site}"
         )
@@ -118,7 +143,9 @@ def proxied(tmp_path: Path) -> Iterator[int]:
         )
         (tmp_path / "nginx.conf").write_text(
             f"daemon off;\nmaster_process off;\npid {tmp_path}/pid;\nerror_log {tmp_path}/errors;\nevents {{}}\n"
-            f"http {{\naccess_log off;\n{places}server {{\nlisten 127.0.0.1:{port};\n{location}\n}}\n}}\n"
+            f"http {{\naccess_log off;\n{places}"
+            f"server {{\nlisten 127.0.0.1:{port} ssl;\nssl_certificate {pem};\nssl_certificate_key {pem};\n"
+            f"{location}\n}}\n}}\n"
         )
         running = subprocess.Popen([program, "-p", str(tmp_path), "-c", "nginx.conf"])
         try:
@@ -135,11 +162,7 @@ def proxied(tmp_path: Path) -> Iterator[int]:
 
 
 def test_nginx_with_the_block_of_the_page_keeps_a_stream_a_stream(proxied: int) -> None:
-    def ask(path: str, **headers: str) -> http.client.HTTPResponse:
-        line = http.client.HTTPConnection("127.0.0.1", proxied, timeout=30)
-        line.request("GET", path, headers={"Host": "localhost", **headers})
-        return line.getresponse()
-
+    ask = asking(proxied)
     stream = ask("/slow")
     assert b"first part" in stream.read1(65_536), "the second part is not even made yet"
     told = ask("/go-on", **{"Accept-Encoding": "gzip"})
@@ -147,6 +170,25 @@ def test_nginx_with_the_block_of_the_page_keeps_a_stream_a_stream(proxied: int) 
     assert told.getheader("set-cookie") is None, "and gated inside"
     assert b"second part" in stream.read()
     assert b"consent" in ask("/_consent/").read()
+
+
+def test_behind_nginx_a_choice_is_taken_and_the_site_knows_of_https(proxied: int) -> None:
+    ask, here = asking(proxied), f"https://localhost:{proxied}"
+    form = {"Origin": here, "Content-Type": "application/x-www-form-urlencoded"}
+    chosen = ask("/_consent/", "POST", "choice=accept&return=/", **form)
+    assert chosen.status == 303, "the port of Origin is the port of Host"
+    cookie = next(value.partition(";")[0] for name, value in chosen.getheaders() if "__Host-consent=" in value)
+    page = ask("/here", Cookie=cookie)
+    assert page.status == 200, "eighty vendors in its Content-Security-Policy"
+    assert f"{here}/here from 127.0.0.1".encode() in page.read()
+
+
+def test_the_page_declares_every_cookie_that_django_sets_by_itself() -> None:
+    declared = {
+        entry["name"] for entry in tomllib.loads(block_of("toml", "docs/howto/frameworks.md", "csrf").text)["cookie"]
+    }
+    own = {global_settings.SESSION_COOKIE_NAME, global_settings.CSRF_COOKIE_NAME, CookieStorage.cookie_name}
+    assert declared == own
 
 
 def test_the_client_of_the_reports_page_reads_a_sealed_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from consent_middleware import ConsentMiddleware
 from consent_middleware.cli import check
@@ -99,6 +100,12 @@ class TestTheLiveSite:
         assert declared.returncode == 0
         assert [entry["name"] for entry in json.loads(declared.stdout)["live"]] == ["compressed page"]
 
+    def test_who_looks_too_soon_is_told_how_long_workers_take(self, tmp_path: Path) -> None:
+        (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
+        (tmp_path / "var").mkdir()
+        said = consent(tmp_path, "check", "--live").stdout
+        assert said.endswith("nothing found\nworkers write down what they see every 5 seconds\n")
+
     def test_a_data_folder_that_does_not_exist_is_an_error_and_no_clean_site(self, tmp_path: Path) -> None:
         (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
         asked = consent(tmp_path, "check", "--live", "--data-dir", "nodir")
@@ -119,7 +126,7 @@ class TestTheLiveSite:
         worker.note("compressed page", "example.com")
         worker.close()
         clean = Sighting("example.com", (), (), (), ("http://example.com/",))
-        monkeypatch.setattr(check, "_visit", lambda *_: (clean, clean))
+        monkeypatch.setattr(check, "_visit", lambda *_: (clean, clean, ""))
         options = ["--policy", str(tmp_path / "privacy.toml"), "--data-dir", str(tmp_path / "var")]
         done = CliRunner().invoke(check.check, ["http://example.com", *options], standalone_mode=False)
         assert done.return_value == 0
@@ -269,6 +276,23 @@ class TestVisits:
             if found["reason"] == "is not declared"
         }
         assert names == set()
+
+    def test_a_choice_that_was_refused_is_not_taken_for_a_site_without_consent_page(self, tmp_path: Path) -> None:
+        (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
+        page = Starlette(routes=[Route("/", lambda request: HTMLResponse("<!doctype html><title>t</title>"))])
+        gated = ConsentMiddleware(page, tmp_path / "privacy.toml", tmp_path / "var", secret_keys=["k" * 40])
+
+        async def behind_a_proxy_that_drops_the_port(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+                scope = {**scope, "headers": [*others, (b"host", b"localhost")]}
+            await gated(scope, receive, send)
+
+        with served(behind_a_proxy_that_drops_the_port) as port:
+            said = consent(tmp_path, "check", f"http://localhost:{port}/").stdout
+        assert "/_consent/ answered 403" in said
+        assert "keep its Host with the port" in said
+        assert "no consent page" not in said
 
     def test_what_can_not_be_visited_is_one_line_and_exit_2(self, site: tuple[str, Path]) -> None:
         _, folder = site
