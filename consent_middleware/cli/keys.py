@@ -13,6 +13,7 @@ from consent_middleware import keys as signing
 from consent_middleware.cli.opening import load_policy
 from consent_middleware.cli.options import data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
+from consent_middleware.ledger.subject_keys import index_key
 
 VARIABLE = "CONSENT_SECRET_KEYS"
 LONGEST_LIFETIME_DAYS = 396
@@ -32,10 +33,15 @@ def keys() -> None: ...
 
 
 @keys.command(
-    "new", help="Print a new secret for CONSENT_SECRET_KEYS; with --signing, make the data folder's signing key."
+    "new", help="Print a new secret for CONSENT_SECRET_KEYS; with --signing, make the keys of the data folder."
 )
 @data_dir_option
-@click.option("--signing", "for_signing", is_flag=True, help="An Ed25519 key in the data folder instead.")
+@click.option(
+    "--signing",
+    "for_signing",
+    is_flag=True,
+    help="The data folder's own keys instead: an Ed25519 key, and that of keyed hashes if there is none.",
+)
 def new(data_dir: Path, for_signing: bool) -> None:
     if not for_signing:
         click.echo(signing.new_secret())
@@ -45,6 +51,10 @@ def new(data_dir: Path, for_signing: bool) -> None:
             f"{signing.keys_folder(data_dir)}: there is a signing key already (`consent keys rotate --signing`)"
         )
     click.echo(_new_signing_key(data_dir))
+    try:
+        index_key(data_dir)
+    except OSError as error:
+        raise UserError(f"{error.filename}: {error.strerror}") from None
 
 
 @keys.command(

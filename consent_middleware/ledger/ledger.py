@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,12 +23,20 @@ from consent_middleware.ledger.record import (
     encode_disclosure,
     record_key,
 )
-from consent_middleware.ledger.subject_keys import SubjectKey, find_key, forget_key, keyed_hash, new_key, seal, unseal
+from consent_middleware.ledger.subject_keys import (
+    SubjectKey,
+    find_key,
+    forget_key,
+    index_key,
+    keyed_hash,
+    new_key,
+    seal,
+    unseal,
+)
 from consent_middleware.ledger.writer import CountKey, Entry, LedgerUnavailable, Stored, Write, Writer
 
 LEDGER_FILE = Path("ledger/ledger.sqlite3")
 KEYS_FILE = Path("ledger-keys/subject-keys.sqlite3")
-INDEX_KEY_FILE = Path("keys/index.key")
 ANSWER_SECONDS = 10.0
 
 Cursor = Mapping[int, int]
@@ -250,26 +256,10 @@ class Ledger:
 
     def index_key(self) -> bytes:
         """The key of keyed hashes: `keys/index.key` of the data folder, made at first use."""
-        path = self.data_dir / INDEX_KEY_FILE
         try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = path.with_name(f".index-{secrets.token_hex(8)}")
-            with open(fresh, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(fresh, path)
-            except FileExistsError:
-                # Another worker was first: its key is the one.
-                pass
-            finally:
-                fresh.unlink()
-            return path.read_bytes()
+            return index_key(self.data_dir)
         except OSError as error:
-            raise LedgerUnavailable(f"{path}: {error.strerror}") from error
+            raise LedgerUnavailable(f"{error.filename}: {error.strerror}") from error
 
     def forget(self, record_id: str) -> bool:
         """Delete the key of a record: its subject can't be read any more. True when there was one."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 import secrets
+from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -68,3 +70,25 @@ def forget_key(database: Database, record_id: str) -> bool:
     database.commit()
     database.purge()
     return known
+
+
+def index_key(data_dir: Path) -> bytes:
+    """The key of keyed hashes, `keys/index.key`: one for all hosts of a site, made at first use. Raises OSError."""
+    path = data_dir / "keys" / "index.key"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f".index-{secrets.token_hex(8)}")
+    with open(fresh, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(secrets.token_bytes(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        # Another worker was first: its key is the one.
+        pass
+    finally:
+        fresh.unlink()
+    return path.read_bytes()

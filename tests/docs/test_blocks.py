@@ -42,6 +42,7 @@ OTHERS = {
     "python",
     "python3",
     "createdb",
+    "createuser",
     "sqlite3",
     "npm",
     "pip-audit",

@@ -28,6 +28,8 @@ ELSEWHERE = {
     "analytics serve": "tests/reports/test_service_process.py starts it; runs for ever",
     "analytics load --watch": "runs for ever; tests/docs/test_services.py loads into a server",
     "createdb": "tests/docs/test_services.py makes a database and the ledger on it",
+    "createuser": "tests/docs/test_services.py makes the role that owns the database",
+    "consent keys new --signing": "the folder has its keys; tests/ledger/test_commands.py makes those of a new one",
     "consent check https://www.example.org": "tests/inventory visits a site with Chromium",
 }
 # The synopsis of `consent records`: every word of each group of alternatives.

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -170,6 +171,20 @@ def test_secrets_are_made_rotated_and_listed_without_being_told(consent: Operato
     assert "there is a signing key already" in consent("keys", "new", "--signing", code=2)
     assert consent("keys", "rotate", "--signing").strip() != public
     assert public in consent("keys", "list")
+
+
+def test_the_keys_of_a_second_host_are_made_on_the_first_and_copied(consent: Operator, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    consent("keys", "new", "--signing", "--data-dir", str(first))
+    made = {path.name: path.read_bytes() for path in (first / "keys").iterdir()}
+    assert {name.partition("-")[0] for name in made} == {"index.key", "signing"}
+    shutil.copytree(first / "keys", second / "keys")
+    ledgers = [open_ledger(folder) for folder in (first, second)]
+    assert ledgers[0].index("member:42") == ledgers[1].index("member:42"), "an objection on one holds on both"
+    for ledger in ledgers:
+        ledger.close()
+    assert consent("keys", "list", "--data-dir", str(first)) == consent("keys", "list", "--data-dir", str(second))
+    assert {path.name: path.read_bytes() for path in (first / "keys").iterdir()} == made, "nothing is made anew"
 
 
 NEW_PURPOSE = '[[purpose]]\nid = "ads"\n'
