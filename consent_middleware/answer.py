@@ -70,14 +70,10 @@ class ResponseGate:
 class Answer:
     """The messages of one response, in order: `send` takes what the site sends, and lets go what may leave instead."""
 
-    # What most responses leave as it is; so it is not said for each.
-    _is_page: bool = False
-    _has_length: bool = False
-    _status: int = 0
-    _bytes: int = 0
-    _document: Document | None = None
-    _held: Message | None = None
-    _released: Message | None = None  # a head that has to leave before the message that follows it
+    __slots__ = (
+        *("_bytes", "_document", "_gate", "_has_length", "_held", "_is_page", "_page", "_reading", "_released"),
+        *("_scope", "_send", "_services", "_status"),
+    )
 
     def __init__(
         self,
@@ -94,6 +90,11 @@ class Answer:
         self._page = page
         self._services = services
         self._send = send
+        self._is_page = self._has_length = False
+        self._status = self._bytes = 0
+        self._document: Document | None = None
+        self._held: Message | None = None
+        self._released: Message | None = None  # a head that has to leave before the message that follows it
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on, as it may leave. What the middleware does not know leaves as it is."""

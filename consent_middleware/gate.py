@@ -15,26 +15,28 @@ from typing import TYPE_CHECKING, Final
 from publicsuffixlist import PublicSuffixList
 
 from consent_middleware import set_cookie
-from consent_middleware.declared import Declared, FilteredCookie, KeptCookies
+from consent_middleware.bounded import BoundedCache
+from consent_middleware.declared import Declared, FilteredCookie
 from consent_middleware.policy_checks import lifetime_seconds
+from consent_middleware.request_cookies import NOTHING, WSP, Named, RequestCookies, Shape
 from consent_middleware.token import consent_cookie_name, visitor_cookie_name
 
 if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
 
-WSP: Final = b" \t"
 # An Expires date is written in whole seconds by another clock.
 DATE_TOLERANCE_SECONDS: Final = 60
 # A response that deletes many cookies still has to fit into the 4 to 8 kB that proxies allow for headers.
 MAX_EXPIRY_BYTES: Final = 3000
 REMEMBERED_NAMES: Final = 4096
 REMEMBERED_NAME_BYTES: Final = 128
+EQUALS: Final = ord("=")  # to look for a number is ten times as fast as to look for bytes
+REMEMBERED_SHAPES: Final = 1024
+REMEMBERED_SHAPES_BYTES: Final = 1_000_000
+SHAPE_BYTES: Final = 1000  # what a shape takes beside its names, and
+NAMED_BYTES: Final = 200  # for each of them
 
 _HOST_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-
-
-Named = tuple[bytes, Declared | None]  # a cookie's name and its declaration
-_NOTHING: Final = Declared(b"", "", None)  # stands for a segment of a Cookie header that holds no cookie
 
 
 class CookieRules:
@@ -58,7 +60,7 @@ class CookieRules:
                 self._exact[name] = rule
         self._patterns = [(pattern.fullmatch, rule) for _, pattern, rule in sorted(patterns, key=lambda p: -p[0])]
         self._remembered: dict[bytes, Declared | None] = {}
-        self._spelled: dict[bytes, Named] = {}
+        self._shapes: BoundedCache[bytes, Shape] = BoundedCache(entries=REMEMBERED_SHAPES, size=REMEMBERED_SHAPES_BYTES)
 
     def find(self, name: bytes) -> Declared | None:
         """The declaration of a cookie, or None: nobody declared it."""
@@ -72,64 +74,28 @@ class CookieRules:
 
     def name(self, segment: bytes) -> Named:
         """Whose cookie a segment of a Cookie header is. One without `=` is a nameless cookie."""
-        spelled = segment[: segment.find(b"=") + 1]
-        if not spelled:
-            return (b"", self.find(b"")) if segment.strip(WSP) else (b"", _NOTHING)
-        name = spelled[:-1].strip(WSP)
-        named = (name, self.find(name))
-        if len(spelled) <= REMEMBERED_NAME_BYTES and len(self._spelled) < REMEMBERED_NAMES:
-            self._spelled[spelled] = named
-        return named
+        name, equals, _ = segment.partition(b"=")
+        name = name.strip(WSP)
+        if equals:
+            return name, self.find(name)
+        return b"", self.find(b"") if name else NOTHING
 
     def read(self, header: bytes) -> RequestCookies:
         """A Cookie header, each of its segments with its name and declaration."""
         segments = header.split(b";")
-        known, name = self._spelled.get, self.name
-        # Spaces and `=` belong to what is remembered: a segment without `=` must not find a name.
-        named = [known(segment[: segment.find(b"=") + 1]) or name(segment) for segment in segments]
-        return RequestCookies(header, segments, named)
+        # One run of bytes is found faster than many. Spaces belong to it; no name holds an `=`, which says: no name.
+        key = b";".join(
+            [part.partition(b"=")[0] if EQUALS in part else b"=" if part.strip(WSP) else b"==" for part in segments]
+        )
+        shape = self._shapes[key]
+        if shape is None:
+            shape = Shape([self.name(segment) for segment in segments])
+            self._shapes.put(key, shape, SHAPE_BYTES + NAMED_BYTES * len(segments) + 2 * len(key))
+        return RequestCookies(header, segments, shape)
 
     def exact(self) -> Iterable[Declared]:
         """The declarations without a wildcard, our own cookies aside."""
         return (rule for rule in self._exact.values() if not rule.own)
-
-
-class RequestCookies:
-    """A Cookie header that was read by CookieRules."""
-
-    __slots__ = ("header", "named", "segments")
-
-    def __init__(self, header: bytes, segments: list[bytes], named: list[Named]) -> None:
-        self.header = header
-        self.segments = segments
-        self.named = named
-
-    def values(self, rule: Declared) -> list[bytes]:
-        """The values of one cookie, in order; browsers send the most specific path first."""
-        wanted: Named = (rule.name, rule)
-        values: list[bytes] = []
-        place = -1
-        for _ in range(self.named.count(wanted)):
-            place = self.named.index(wanted, place + 1)
-            values.append(self.segments[place].partition(b"=")[2].strip(WSP))
-        return values
-
-    def filtered(self, allowed: Set[str]) -> KeptCookies:
-        """Take out what is not declared, and what no allowed purpose covers. Duplicates of a name share its fate."""
-        kept: list[bytes] = []
-        undeclared: list[bytes] = []
-        not_granted: list[bytes] = []
-        for segment, (name, declared) in zip(self.segments, self.named, strict=True):
-            if declared is None:
-                undeclared.append(name)
-            elif declared.purpose in allowed:
-                kept.append(segment)
-            elif declared is not _NOTHING:
-                not_granted.append(name)
-        if not undeclared and not not_granted:
-            return KeptCookies(self.header)
-        value = b";".join(kept).lstrip(WSP) if kept else None
-        return KeptCookies(value, tuple(undeclared), tuple(not_granted))
 
 
 def cookie_pairs(header: bytes) -> list[tuple[bytes, bytes]]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from consent_middleware.policy import PrivacyPolicy
 
 Scope = MutableMapping[str, Any]
-Key = tuple[bytes, bool, bool, bool, str]  # Cookie header, https, GPC, DNT, regime
+Key = bytes | tuple[bytes, bool, bool, bool, str]  # Cookie header; https, GPC, DNT, regime
 
 CACHED_HEADERS: Final = 4096
 CACHED_BYTES: Final = 4_000_000
@@ -83,7 +83,10 @@ class RequestReader:
             secure = found[PROTO].rpartition(b",")[2].strip() in (b"https", b"wss")
         cookie = found[COOKIE]
         regime = self._only_regime or self._policy.regime_of(self._clients.resolve(scope).country)
-        key = (cookie, secure, found[SEC_GPC] == b"1", self._honour_dnt and found[DO_NOT_TRACK] == b"1", regime)
+        gpc, dnt = found[SEC_GPC] == b"1", self._honour_dnt and found[DO_NOT_TRACK] == b"1"
+        # What most requests have in common is left out of the key: bytes alone are found faster than a tuple.
+        usual = secure and self._only_regime is not None and not gpc and not dnt
+        key: Key = cookie if usual else (cookie, secure, gpc, dnt, regime)
         verdict = self._verdicts[key]
         now = time.time()
         if (
@@ -92,7 +95,7 @@ class RequestReader:
             or verdict.generation != self._tokens.generation
             or verdict.record_id in revoked
         ):
-            verdict = self._judge(key, found[HOST], revoked, now)
+            verdict = self._judge(key, cookie, secure, _SIGNALS[gpc, dnt], regime, found[HOST], revoked, now)
         if verdict.strips:
             headers = with_cookie(headers, cookie, verdict.cookie)
         return Reading(verdict, headers, found, secure, now)
@@ -102,12 +105,21 @@ class RequestReader:
         headers = [(name, value) for name, value in scope.get("headers") or () if name.lower() != b"cookie"]
         decision = resolve(self._policy, None, signals=(GPC,), regime="opt-in")
         secure = scope.get("scheme") in _SECURE
-        verdict = self._verdict(decision, KeptCookies(None), None, 0.0)
+        verdict = self._verdict(decision, self._allowed(decision.granted), KeptCookies(None), None, 0.0)
         return Reading(verdict, headers, find_headers(()), secure, time.time())
 
-    def _judge(self, key: Key, host: bytes, revoked: Container[str | None], now: float) -> Verdict:
+    def _judge(
+        self,
+        key: Key,
+        cookie: bytes,
+        secure: bool,
+        signals: tuple[str, ...],
+        regime: str,
+        host: bytes,
+        revoked: Container[str | None],
+        now: float,
+    ) -> Verdict:
         """Work a verdict out and keep it."""
-        cookie, secure, gpc, dnt, regime = key
         rules = self.rules[secure]
         cookies = rules.read(cookie)
         choice, trouble = None, ""
@@ -128,7 +140,7 @@ class RequestReader:
         if trouble:
             self._bad_token(trouble)
         lapsing = now if self._lapses else None
-        decision = resolve(self._policy, choice, signals=_SIGNALS[gpc, dnt], regime=regime, now=lapsing)
+        decision = resolve(self._policy, choice, signals=signals, regime=regime, now=lapsing)
         allowed = self._allowed(decision.granted)
         kept = cookies.filtered(allowed)
         visitor_id = None
@@ -137,16 +149,18 @@ class RequestReader:
                 visitor_id = value.decode() if _VISITOR_ID.fullmatch(value) else None
         if kept.undeclared:
             self._undeclared(kept.undeclared, host)
-        verdict = self._verdict(decision, kept, visitor_id, ends)
+        verdict = self._verdict(decision, allowed, kept, visitor_id, ends)
         if trouble != "expired":  # by a clock that may be set right: here, or on the host that signed it
             self._verdicts.put(key, verdict, 2 * len(cookie) + VERDICT_BYTES)
         return verdict
 
-    def _verdict(self, decision: Decision, kept: KeptCookies, visitor_id: str | None, ends: float) -> Verdict:
+    def _verdict(
+        self, decision: Decision, allowed: frozenset[str], kept: KeptCookies, visitor_id: str | None, ends: float
+    ) -> Verdict:
         basis = basis_of(self._policy, decision)
         return Verdict(
             decision,
-            self._allowed(decision.granted),
+            allowed,
             kept.value,
             bool(kept.undeclared or kept.not_granted),
             tuple(dict.fromkeys(kept.not_granted)) if kept.not_granted else (),

@@ -18,7 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PACKAGE = "consent_middleware"
 # What runs for each request. None of them may define a msgspec struct: mypyc drops what stands behind the base class.
 MODULES = (
-    *("answer", "bounded", "capture", "gate", "middleware", "open_segment", "opening", "reader"),
+    *("answer", "bounded", "capture", "gate", "middleware", "open_segment", "opening", "reader", "request_cookies"),
     *("request_headers", "rows", "set_cookie", "spool", "token"),
 )
 

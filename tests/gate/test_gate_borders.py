@@ -13,6 +13,8 @@ from consent_middleware.gate import (
     MAX_EXPIRY_BYTES,
     REMEMBERED_NAME_BYTES,
     REMEMBERED_NAMES,
+    REMEMBERED_SHAPES,
+    REMEMBERED_SHAPES_BYTES,
     CookieRules,
     cookie_pairs,
     deletions,
@@ -20,6 +22,7 @@ from consent_middleware.gate import (
     filter_set_cookie,
     host_name,
 )
+from consent_middleware.request_cookies import NOTHING
 from tests.gate.policies import SHOP, policy
 
 NOW = 1_795_000_000
@@ -85,8 +88,25 @@ def test_names_in_any_spelling_do_not_fill_the_memory() -> None:
     found.read(b"n" * REMEMBERED_NAME_BYTES + b"=1")
     few = rules()
     few.read(b"n" * 100_000 + b"=1")
-    assert len(found._spelled) <= REMEMBERED_NAMES + 1
-    assert len(few._spelled) == 0
+    assert len(found._remembered) == REMEMBERED_NAMES
+    assert len(few._remembered) == 0
+    for number in range(3 * REMEMBERED_SHAPES):
+        few.read(b"n%d=1; sid=2" % number)
+    few.read(b"n" * REMEMBERED_SHAPES_BYTES + b"=1")
+    assert len(few._shapes) + len(few._shapes.old) <= 2 * REMEMBERED_SHAPES
+    assert max(map(len, few._shapes)) < 100
+
+
+def test_a_cookie_without_a_name_is_told_from_one_that_is_spelled_the_same() -> None:
+    found = rules()
+    headers = (b"sid; x=1", b"sid=1; x=1", b"=1; x=1", b"==; x=1", b"; x=1", b" ; x=1")
+    names = [[name for name, _ in found.read(header).named] for header in headers]
+    assert [[name for name, _ in found.read(header).named] for header in headers] == names, "the second time too"
+    assert names == [[b"", b"x"], [b"sid", b"x"], *4 * [[b"", b"x"]]]
+    empty = [found.read(header).named[0][1] is NOTHING for header in headers]
+    assert empty == [False, False, False, False, True, True]
+    assert found.read(b"sid; x=1").filtered(ALLOWED).value is None
+    assert found.read(b"sid=1; x=1").filtered(ALLOWED).value == b"sid=1"
 
 
 @pytest.mark.parametrize(
