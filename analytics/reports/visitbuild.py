@@ -13,7 +13,7 @@ from analytics.store import Store
 
 COUNTS = ("held", "unkeyed", "pageviews", "events", "visits", "visit_views", "bounces", "duration_ms")
 STEPS = ("pages", "names", "counts")
-PIECES = {"max_block_size": 32_768, "min_insert_block_size_rows": 300_000}  # each is sorted in memory
+PIECES = {"max_block_size": 8_192, "min_insert_block_size_rows": 300_000}  # each is sorted in memory
 
 
 def write_lines(
