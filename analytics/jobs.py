@@ -38,6 +38,7 @@ class Workplace(msgspec.Struct, frozen=True):
     data_dir: Path
     policy: PrivacyPolicy | None
     reporting: Reporting | None = None
+    store_url: str | None = None  # where it is a server's
 
 
 def load(at: Workplace) -> object:
@@ -56,7 +57,7 @@ def count_cells(at: Workplace) -> list[str]:
     done = []
     busy = [site for site, held in at.reporting.rows_by_site().items() if held >= at.reporting.raw_rows]
     for site in busy:
-        with open_store(None, at.data_dir, migrate=False) as store:
+        with open_store(at.store_url, at.data_dir, migrate=False) as store:
             counted = cellbuild.count_cells(store, site, at.reporting.zone, _now, turn=partial(_turn, at))
         done += [f"{site} {due.level} {due.day}" for due in counted]
         if not counted:  # while cells are missing, nobody but a reader shall have millions of rows read

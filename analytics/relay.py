@@ -38,8 +38,8 @@ class Sent(msgspec.Struct, frozen=True):
 class Relay:
     """The route. Open to the commands of this machine alone: no token that anybody was given is enough."""
 
-    def __init__(self, data_dir: Path, guard: Guard) -> None:
-        self.data_dir, self.guard = data_dir, guard
+    def __init__(self, data_dir: Path, guard: Guard, store_url: str | None = None) -> None:
+        self.data_dir, self.guard, self.store_url = data_dir, guard, store_url
 
     def routes(self) -> list[Route]:
         return [Route(PATH, self._errand, methods=["POST"])]
@@ -64,7 +64,7 @@ class Relay:
     def _do(self, sent: Sent) -> Any:
         """Through a client of its own: the loader's must not wait behind an import."""
         policy = PrivacyPolicy.load(Path(sent.policy)) if sent.policy else None
-        with open_store(None, self.data_dir, migrate=False) as store:
+        with open_store(self.store_url, self.data_dir, migrate=False) as store:
             return errands.do(sent.errand, store, self.data_dir, policy)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -31,7 +33,7 @@ from analytics.reports.guard import Guard
 from analytics.reports.pool import Pool
 from analytics.reports.reporting import Reporting
 from analytics.reports.running import StopsWithReader
-from analytics.store import open_store
+from analytics.store import StoreInUse, open_store
 from analytics.store.resident import give_back
 from consent_middleware.policy import PrivacyPolicy
 
@@ -112,9 +114,12 @@ class Service:
         zone: str = "UTC",
         public: bool = False,
         memory: int = ENGINE_BYTES,
+        store_url: str | None = None,
     ) -> None:
-        """`memory`: bytes that the engine may take, all questions and jobs together."""
-        self.data_dir, self.policy, self.zone = data_dir, policy, zone
+        """`memory`: bytes that the embedded engine may take, all questions and jobs together. `store_url`: a
+        ClickHouse server instead of it. Raises StoreInUse, UserError, StoreUnavailable."""
+        self.data_dir, self.policy, self.zone, self.store_url = data_dir, policy, zone, store_url
+        self._alone = only_service(data_dir) if store_url else None
         self.access = Access(data_dir)
         self.guard = Guard(self.access, public=public)
         self.meters = Meters()
@@ -126,13 +131,13 @@ class Service:
         self._tmp = private_tmp(data_dir)
         try:
             with _allocator():
-                self.store = open_store(None, data_dir, memory=memory)
+                self.store = open_store(store_url, data_dir, memory=memory)
         except BaseException:
             self._leave_tmp()
             raise
         purge_tmp(self._tmp)
         try:
-            pool = Pool(lambda: open_store(None, data_dir, mode="ro"))
+            pool = Pool(lambda: open_store(store_url, data_dir, mode="ro"))
         except BaseException:
             self.store.close()
             self._leave_tmp()
@@ -141,7 +146,7 @@ class Service:
         self.meters.busy.set_function(lambda: pool.busy)
         self.meters.large.set_function(lambda: len(pool.turns))
         give_back()
-        self.workplace = jobs.Workplace(self.store, data_dir, policy, self.reporting)
+        self.workplace = jobs.Workplace(self.store, data_dir, policy, self.reporting, store_url)
 
     def app(self) -> Starlette:
         api = Api(self.reporting, self.guard)
@@ -150,7 +155,7 @@ class Service:
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
-            *Relay(self.data_dir, self.guard).routes(),
+            *Relay(self.data_dir, self.guard, self.store_url).routes(),
             *api.routes(),
             *dashboard.routes(),
         ]
@@ -204,6 +209,8 @@ class Service:
         self.reporting.close()
         self.store.close()
         self._leave_tmp()
+        if self._alone is not None:
+            self._alone.close()
 
     def _leave_tmp(self) -> None:
         """What else this process does finds the place for temporary files that it had before."""
@@ -242,6 +249,18 @@ def _allocator() -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
+
+
+def only_service(data_dir: Path) -> IO[str]:
+    """The lock on a data folder whose store is a server's; the embedded engine brings its own. Raises StoreInUse."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = (data_dir / "service.lock").open("a", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StoreInUse(f"{data_dir}: another `analytics serve` works on this data folder; stop it first") from None
+    return lock
 
 
 def private_tmp(data_dir: Path) -> Path:

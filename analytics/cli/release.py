@@ -21,7 +21,7 @@ from analytics.anonymise.mechanism import OverspendError
 from analytics.anonymise.paths import imported_paths
 from analytics.anonymise.periods import Period
 from analytics.anonymise.sealed import SealedRelease, SealError, read_manifest
-from analytics.cli.common import errands_on
+from analytics.cli.common import errands_on, store_option
 from analytics.reports.released import bound_among
 from consent_middleware.cli.options import counted, data_dir_option, format_option, policy_option
 from consent_middleware.lazy import UserError
@@ -37,9 +37,7 @@ NOTHING_DUE = "nothing is due: every period that is ready has its release"
 @click.option("--late", is_flag=True, help="Count the rows of sealed periods that arrived after their seal.")
 @click.option("--routes", "app", metavar="MODULE:APP", help="Print the app's own paths, for capture.routes.")
 @click.option("--site", help="The site; by default the policy's first host.")
-@click.option(
-    "--store", "store_url", envvar="ANALYTICS_STORE", help="A ClickHouse server instead of the embedded engine."
-)
+@store_option
 @policy_option
 @data_dir_option
 @format_option("table", "json")

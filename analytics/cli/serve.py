@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from analytics.cli.common import store_option
 from consent_middleware.cli.options import data_dir_option, policy_option
 from consent_middleware.lazy import UserError
 from consent_middleware.policy import PolicyError, PrivacyPolicy
@@ -34,10 +35,19 @@ from consent_middleware.policy import PolicyError, PrivacyPolicy
     type=click.IntRange(100),
     help="Megabytes that the engine may take; the process takes about 250 more.",
 )
+@store_option
 @policy_option
 @data_dir_option
 def serve(
-    host: str, port: int, zone: str, public: bool, logs: str, megabytes: int, policy_path: Path, data_dir: Path
+    host: str,
+    port: int,
+    zone: str,
+    public: bool,
+    logs: str,
+    megabytes: int,
+    store_url: str | None,
+    policy_path: Path,
+    data_dir: Path,
 ) -> None:
     from analytics.reports.daterange import zone_of
     from analytics.reports.errors import QueryError
@@ -53,7 +63,7 @@ def serve(
         raise UserError(error.reason) from None
     listener = _listen(host, port)
     try:
-        _run(listener, policy, data_dir.absolute(), zone, public, megabytes * 1_000_000)
+        _run(listener, policy, data_dir.absolute(), zone, public, megabytes * 1_000_000, store_url)
     finally:
         listener.close()
 
@@ -83,17 +93,27 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _run(
-    listener: socket.socket, policy: PrivacyPolicy | None, data_dir: Path, zone: str, public: bool, memory: int
+    listener: socket.socket,
+    policy: PrivacyPolicy | None,
+    data_dir: Path,
+    zone: str,
+    public: bool,
+    memory: int,
+    store_url: str | None,
 ) -> None:
     import uvicorn
 
     from analytics.service import Service
+    from analytics.store import StoreUnavailable
 
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{data_dir}: {error.strerror}") from None
-    service = Service(data_dir, policy, zone=zone, public=public, memory=memory)
+    try:
+        service = Service(data_dir, policy, zone=zone, public=public, memory=memory, store_url=store_url)
+    except StoreUnavailable as error:
+        raise UserError(f"the store can't be reached: {error}") from None
     contact = data_dir / "service.json"
 
     def announce() -> None:

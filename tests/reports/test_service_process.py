@@ -20,8 +20,8 @@ import pytest
 
 
 class Running:
-    def __init__(self, data_dir: Path) -> None:
-        self.process = start(data_dir, "--port", "0")
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self.process = start(data_dir, "--port", "0", *options)
         assert self.process.stdout is not None
         self.lines = []
         for line in self.process.stdout:
