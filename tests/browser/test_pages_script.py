@@ -73,14 +73,17 @@ def test_a_page_whose_policy_blocks_what_was_granted_starts_again_where_it_was(s
     page.goto(site.url + "/members", wait_until="networkidle")
     page.evaluate(MARK)
     page.mouse.wheel(0, 300)
-    page.get_by_role("link", name="Newsletter").focus()
+    # Not at the page's end, which is higher up without the room that the banner keeps free for itself.
+    page.locator("main a").nth(2).focus()
+    named = page.evaluate("document.activeElement.innerText")
     page.wait_for_timeout(300)
     at = page.evaluate("scrollY")
     choose(page, "accept")
     eventually(lambda: page.evaluate("document.documentElement.dataset.echo") == "loaded")
     assert not page.evaluate(SAME_PAGE)
     eventually(lambda: abs(page.evaluate("scrollY") - at) < 3)
-    assert page.evaluate("document.activeElement.innerText") == "Newsletter"
+    assert page.evaluate("document.activeElement.innerText") == named
+    assert at > 100
 
 
 def test_the_script_lives_under_the_strictest_policy(strict: Any, watched: Any) -> None:
