@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from consent_middleware.lazy import UserError
+from consent_middleware.once import PARAMETER
 from consent_middleware.sighting import SeenCookie, Sighting
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class Visitor:
     def look(self, url: str, *, pages: int = 1, prefix: str = "/_consent") -> Sighting:
         """Visit `url` and up to `pages` - 1 more pages that it links to on the same host. Raises UserError.
 
-        Our own pages, under `prefix`, are left out: they store nothing but the choice.
+        Our own pages, under `prefix`, are left out: they store nothing but the choice. So are the links of placeholders
+        to their own page.
         """
         from playwright.sync_api import Error
 
@@ -111,7 +113,8 @@ class Visitor:
                 for link in page.evaluate(_LINKS):
                     link = urldefrag(urljoin(address, str(link))).url
                     parts = urlsplit(link)
-                    if parts.hostname == host and link not in seen and not parts.path.startswith(f"{prefix}/"):
+                    ours = parts.path.startswith(f"{prefix}/") or f"{PARAMETER}=" in parts.query
+                    if parts.hostname == host and link not in seen and not ours:
                         seen.append(link)
                         waiting.append(link)
         finally:

@@ -181,6 +181,27 @@ def test_it_works_by_keys_alone(dashboard: Dashboard, page: Any) -> None:
     assert page.evaluate("document.activeElement.name") == "fd"
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    page.keyboard.press("Enter")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+    assert page.locator("details.pop[open]").count() == 0, "left, it would stand in front of what has the focus"
+
+
+def test_keys_walk_a_phone_from_top_to_bottom(dashboard: Dashboard, new_context: Callable[..., Any]) -> None:
+    page = new_context(viewport={"width": 360, "height": 640}).new_page()
+    dashboard.sign_in(page)
+    above = 0.0
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            "(e => e === document.body ? null : [e.innerText, e.getBoundingClientRect().top + scrollY,"
+            " e.getBoundingClientRect().bottom + scrollY])(document.activeElement)"
+        )
+        if found is None:
+            break
+        name, top, bottom = found
+        assert bottom > above, name
+        above = top
 
 
 def test_a_filter_can_be_typed_without_a_script(dashboard: Dashboard, plain_page: Any) -> None:

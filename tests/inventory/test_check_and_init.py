@@ -279,7 +279,8 @@ class TestVisits:
 
     def test_a_choice_that_was_refused_is_not_taken_for_a_site_without_consent_page(self, tmp_path: Path) -> None:
         (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
-        page = Starlette(routes=[Route("/", lambda request: HTMLResponse("<!doctype html><title>t</title>"))])
+        held_back = "<!doctype html><title>t</title><iframe src=https://counter.example/a width=9 height=9></iframe>"
+        page = Starlette(routes=[Route("/", lambda request: HTMLResponse(held_back))])
         gated = ConsentMiddleware(page, tmp_path / "privacy.toml", tmp_path / "var", secret_keys=["k" * 40])
 
         async def behind_a_proxy_that_drops_the_port(scope: Scope, receive: Receive, send: Send) -> None:
@@ -293,6 +294,7 @@ class TestVisits:
         assert "/_consent/ answered 403" in said
         assert "keep its Host with the port" in said
         assert "no consent page" not in said
+        assert "visited 1 page\n" in said, "the placeholder's link leads to the page it stands on"
 
     def test_what_can_not_be_visited_is_one_line_and_exit_2(self, site: tuple[str, Path]) -> None:
         _, folder = site

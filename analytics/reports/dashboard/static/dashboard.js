@@ -2,16 +2,21 @@
 "use strict";
 document.documentElement.classList.add("js");
 
+function closeOthers(event) {
+  for (const open of document.querySelectorAll("details.pop[open]")) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+}
 const busy = (on) => document.body.classList.toggle("busy", on);
 addEventListener("pageshow", () => busy(false));
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
   const plain = !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.defaultPrevented && event.button === 0;
   if (link && plain && link.origin === location.origin && !link.getAttribute("href").startsWith("#")) busy(true);
-  for (const open of document.querySelectorAll("details.pop[open]")) {
-    if (!open.contains(event.target)) open.open = false;
-  }
+  closeOthers(event);
 });
+// Left by keys, it would stand in front of what has the focus next.
+document.addEventListener("focusin", closeOthers);
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const open of document.querySelectorAll("details.pop[open]")) {
