@@ -58,7 +58,7 @@ class TrustedProxies:
             try:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
             except ValueError:
-                self._names.add(entry)  # "unix", or another name that a server puts into the scope
+                self._names.add(entry)  # "unix": a socket, whose peer has no address
         self.trusts: Callable[[str], bool] = lru_cache(1024)(self._trusts)
 
     def __bool__(self) -> bool:

@@ -141,10 +141,12 @@ def _site(policy: PrivacyPolicy) -> Iterator[str]:
         if not LANGUAGE.match(language):
             yield f'site.languages[{index}]: "{language}" is not a language code such as "en" or "pt-BR"'
     for index, proxy in enumerate(site.trusted_proxies):
+        if proxy == "unix":  # whoever comes over a socket has no address
+            continue
         try:
             ipaddress.ip_network(proxy, strict=False)
         except ValueError:
-            yield f'site.trusted_proxies[{index}]: "{proxy}" is not an address or a network such as "10.0.0.0/8"'
+            yield f'site.trusted_proxies[{index}]: "{proxy}" is not an address, a network ("10.0.0.0/8") or "unix"'
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", site.prefix):
         yield f'site.prefix: "{site.prefix}" is not a path such as "/_consent" (no slash at the end)'
     if site.country_header and not site.trusted_proxies:

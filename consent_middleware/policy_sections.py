@@ -62,7 +62,7 @@ class Site(Section, frozen=True, kw_only=True):
 
     hosts: tuple[str, ...] = ()
     languages: Annotated[tuple[str, ...], Meta(min_length=1)] = ("en",)
-    trusted_proxies: tuple[str, ...] = ()  # addresses or networks whose forwarding headers are believed
+    trusted_proxies: tuple[str, ...] = ()  # addresses, networks or "unix" (a socket), whose headers are believed
     country_header: str = ""  # set by a trusted proxy, for example cf-ipcountry
     country_database: str = ""  # an operator's own .mmdb file; empty: the registry's countries
     prefix: str = "/_consent"

@@ -11,27 +11,31 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+import uvicorn
 from click.testing import CliRunner
 from django.conf import global_settings
 from django.contrib.messages.storage.cookie import CookieStorage
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from analytics.store import open_store
 from consent_middleware import ConsentMiddleware
 from consent_middleware.cli import consent
 from consent_middleware.forms import ConsentField
-from tests.docs.blocks import Block
+from tests.docs.blocks import ROOT, Block
 from tests.docs.test_blocks import BASE, lines_of, of
 from tests.ingest.rows import POLICY_TEXT, row, spool_rows
 from tests.interop.servers import free_port, serving
@@ -181,6 +185,38 @@ def test_behind_nginx_a_choice_is_taken_and_the_site_knows_of_https(proxied: int
     page = ask("/here", Cookie=cookie)
     assert page.status == 200, "eighty vendors in its Content-Security-Policy"
     assert f"{here}/here from 127.0.0.1".encode() in page.read()
+
+
+def test_over_a_socket_the_proxy_is_called_unix(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/proxy.md").read_text(encoding="utf-8")
+    setting, inside = 'trusted_proxies = ["unix"]', 'trusted_hosts="*"'
+    assert setting in page
+    assert inside in page
+    (tmp_path / "privacy.toml").write_text("".join({**BASE, "site": f"[site]\n{setting}\n"}.values()))
+    site = ProxyHeadersMiddleware(
+        Starlette(routes=[Route("/", lambda request: PlainTextResponse(f"{request.url} {request.client.host}"))]),
+        trusted_hosts="*",
+    )
+    gated = ConsentMiddleware(site, tmp_path / "privacy.toml", tmp_path / "var", secret_keys=KEYS)
+    server = uvicorn.Server(
+        uvicorn.Config(gated, uds=str(tmp_path / "s"), proxy_headers=False, log_level="warning", lifespan="on")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        forwarded = {"host": "localhost", "x-forwarded-proto": "https", "x-forwarded-for": "198.51.100.7"}
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "s")), headers=forwarded) as visitor:
+            assert visitor.get("http://localhost/").text == "https://localhost/ 198.51.100.7"
+            chosen = visitor.post(
+                "http://localhost/_consent/", data={"choice": "accept"}, headers={"origin": "https://localhost"}
+            )
+            assert (chosen.status_code, "__Host-consent=" in chosen.headers["set-cookie"]) == (303, True), chosen.text
+    finally:
+        server.should_exit = True
+        thread.join(30)
 
 
 def test_the_page_declares_every_cookie_that_django_sets_by_itself() -> None:
