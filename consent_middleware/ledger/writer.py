@@ -236,12 +236,16 @@ class Writer:
             for name, row in write.rows:
                 beside.setdefault(name, []).append(row)
             results.append(result)
+        # Rows that several writers share, texts and counts, are locked in one order: else two of them wait for each
+        # other, and the server refuses one.
+        beside.get("add_notice", []).sort(key=lambda notice: str(notice["hash"]))
         for name, more in beside.items():
             database.execute(name, more)
         database.execute("append_entry", rows)
+        counted = sorted(counts.items())
         database.execute(
             "add_count",
-            [{"day": day, "what": what, "language": language, "n": n} for (day, what, language), n in counts.items()],
+            [{"day": day, "what": what, "language": language, "n": n} for (day, what, language), n in counted],
         )
         # Both files are fsynced at the same time, and nobody is told before both are: an entry without its key would be
         # a proof that can't be led back to anybody.

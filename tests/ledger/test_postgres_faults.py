@@ -149,3 +149,23 @@ async def test_two_hosts_write_chains_of_their_own_into_one_database(tmp_path: P
     finally:
         for host in hosts:
             host.close()
+
+
+async def test_writers_that_count_the_same_things_in_another_order_do_not_block_each_other(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    url = cluster.new_database()
+    counts = [("2026-11-20", what, language) for what in ("shown", "ignored", "given") for language in ("en", "de")]
+    ledgers = [open_ledger(tmp_path / name, url) for name in ("a", "b")]
+    try:
+
+        async def keep_writing(ledger: Ledger, order: list[tuple[str, str, str]]) -> None:
+            for _ in range(150):
+                await ledger.append_all((a_record(),), counts=order)
+
+        await asyncio.gather(*map(keep_writing, ledgers, (counts, counts[::-1])))
+        found = ledgers[0].reader.query("counts", {"first": "2026-11-20", "last": "2026-11-20"})
+        assert [row[3] for row in found] == [300] * len(counts)
+    finally:
+        for ledger in ledgers:
+            ledger.close()
