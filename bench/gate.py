@@ -31,7 +31,7 @@ from consent_middleware.token import ConsentTokens
 
 ROUNDS = 60
 REQUESTS = 400
-KEY = "the key of this benchmark"
+KEY = "the key of this benchmark, which is long enough"
 POLICY = PrivacyPolicy.parse("""
 revision = 1
 updated = 2026-11-20
@@ -175,7 +175,7 @@ def cases(folder: Path) -> list[tuple[str, str, App, Iterator[dict[str, Any]]]]:
         ("the same, 2 of them now deleted", "", gate(page), scopes(LAPSED)),
         ("the same, 2 Set-Cookie filtered", "", gate(page_with_cookies), scopes(THREE_STRIPPED)),
         ("gate and capture, never-seen cookie", "14", gate(page), never_seen()),
-        ("never-seen cookie under the oldest of 3 keys", "25", gate(page, [KEY, "b" * 20, "c" * 20]), never_seen()),
+        ("never-seen cookie under the oldest of 3 keys", "25", gate(page, [KEY, "b" * 40, "c" * 40]), never_seen()),
         ("SessionMiddleware, valid cookie", "", SessionMiddleware(page, "key"), scopes(session_cookie())),
         ("asgi-csrf", "", asgi_csrf(page, signing_secret="key"), scopes(seven)),
         ("BaseHTTPMiddleware that does nothing", "", NoOp(page), scopes(seven)),
