@@ -31,7 +31,7 @@ from consent_middleware.token import ConsentTokens
 
 ROUNDS = 60
 REQUESTS = 400
-KEY = "the key of this benchmark, which is long enough"
+KEY = "the key of this benchmark which is long enough"  # no comma: it would be two keys to a server
 POLICY = PrivacyPolicy.parse("""
 revision = 1
 updated = 2026-11-20

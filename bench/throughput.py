@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 from rich.console import Console
@@ -35,12 +36,23 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 GOALS = {"granian": 0.90, "uvicorn": 0.85}
 
 
+COOKIES = NONE_STRIPPED.decode().replace("__Host-", "") + "; " + session_cookie().decode()
+
+
+def check(port: int) -> None:
+    """Raises RuntimeError when the visitor that is sent is not one who agreed: then cookies are deleted each time."""
+    headers = {"Host": "www.example.org", "Cookie": COOKIES}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        if any("Max-Age=0" in value for value in answer.headers.get_all("set-cookie", [])):
+            raise RuntimeError(f"the consent cookie is not believed:\n{answer.headers}")
+
+
 def load(port: int) -> tuple[float, float]:
     """Requests a second and the 99th percentile in milliseconds."""
-    cookies = NONE_STRIPPED.decode().replace("__Host-", "") + "; " + session_cookie().decode()
     done = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-H", "Host: www.example.org", "-H",
-         f"Cookie: {cookies}", f"http://127.0.0.1:{port}/"],
+         f"Cookie: {COOKIES}", f"http://127.0.0.1:{port}/"],
         capture_output=True, text=True, check=True, timeout=SECONDS + 30,
     )  # fmt: skip
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
@@ -81,6 +93,8 @@ def measure(server: str, folder: Path) -> list[list[tuple[float, float, float]]]
             app, tree = f"bench.throughput_site:{name}", PYTHON.parents[2] / "tree"
             site = serving(app, server, place, PYTHON, tree, CONSENT_SECRET_KEYS=KEY, PYTHONPATH=str(tree))
             ports.append(running.enter_context(site))
+        for port in ports:
+            check(port)
         for round_ in range(ROUNDS + 1):
             for port, measured in zip(ports, results, strict=True):
                 before = servers()
