@@ -146,6 +146,45 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
         f"({visits('time, source, path')}) WHERE arrayExists(r -> r.3 = '/page/3', v) "
         "GROUP BY s ORDER BY n DESC LIMIT 9",
     ),
+    "on a phone: top pages": (
+        {
+            "metrics": ["visitors", "pageviews"],
+            "dimensions": ["event:page"],
+            "filters": [["is", "visit:device", ["mobile"]]],
+            "pagination": {"limit": 9},
+        },
+        BY.format("path").replace(" GROUP BY", " AND device = 'mobile' GROUP BY"),
+    ),
+    "in Britain: entry pages": (
+        {
+            "metrics": ["visitors", "visits"],
+            "dimensions": ["visit:entry_page"],
+            "filters": [["is", "visit:country", ["GB"]]],
+            "pagination": {"limit": 9},
+        },
+        "SELECT v[1].2 AS p, uniqExact(visitor) AS n, count() FROM "
+        f"({visits('time, path, country')}) WHERE v[1].3 = 'GB' GROUP BY p ORDER BY n DESC LIMIT 9",
+    ),
+    "who saw one page: entry pages": (
+        {
+            "metrics": ["visitors", "visits"],
+            "dimensions": ["visit:entry_page"],
+            "filters": [["is", "event:page", ["/page/3"]]],
+            "pagination": {"limit": 9},
+        },
+        "SELECT v[1].2 AS p, uniqExact(visitor) AS n, count() FROM "
+        f"({visits('time, path')}) WHERE arrayExists(r -> r.2 = '/page/3', v) GROUP BY p ORDER BY n DESC LIMIT 9",
+    ),
+    "entered by one page: top pages": (
+        {
+            "metrics": ["visitors", "pageviews"],
+            "dimensions": ["event:page"],
+            "filters": [["is", "visit:entry_page", ["/page/3"]]],
+            "pagination": {"limit": 9},
+        },
+        "SELECT r.2 AS p, uniqExact(visitor) AS n, count() FROM "
+        f"({visits('time, path')}) ARRAY JOIN v AS r WHERE v[1].2 = '/page/3' GROUP BY p ORDER BY n DESC LIMIT 9",
+    ),
     "from Google, on a phone: headline": (
         {
             "metrics": ["visitors", "visits", "bounce_rate", "visit_duration"],
@@ -153,6 +192,17 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "SELECT uniqExact(visitor), count(), avg(length(v) = 1), avg(dateDiff('second', v[1].1, v[-1].1)) FROM "
         f"({visits('time, source, device')}) WHERE v[1].2 = 'Google' AND v[1].3 = 'mobile'",
+    ),
+    "from Google, on a phone: top pages": (
+        {
+            "metrics": ["visitors", "pageviews"],
+            "dimensions": ["event:page"],
+            "filters": [*FROM_GOOGLE, ["is", "visit:device", ["mobile"]]],
+            "pagination": {"limit": 9},
+        },
+        "SELECT r.3 AS p, uniqExact(visitor) AS n, count() FROM "
+        f"({visits('time, source, path, device')}) ARRAY JOIN v AS r WHERE v[1].2 = 'Google' AND r.4 = 'mobile' "
+        "GROUP BY p ORDER BY n DESC LIMIT 9",
     ),
 }
 
@@ -256,7 +306,12 @@ def sizes(store: Store, counted: str = "") -> Table:
     table = Table(title=f"Cells and lines of visits{counted}")
     for head in ("", "MB"):
         table.add_column(head, justify="right" if head else "left")
-    counted_as = {"cells": "cells", "visits": "lines of visits", "visit_pages": "lines of their pages"}
+    counted_as = {
+        "cells": "cells",
+        "visits": "lines of visits",
+        "visit_pages": "lines of their pages",
+        "cross_cells": "cells of pages under a click",
+    }
     for name, what in (*counted_as.items(), ("numbers", "numbers of visitors")):
         table.add_row(what, f"{found[name] / 1e6:.0f}")
     table.add_row("raw rows", f"{found['events'] / 1e6:.0f}")

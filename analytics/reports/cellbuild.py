@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable, Iterator
 from string import Template
@@ -30,8 +31,8 @@ from analytics.reports.holdings import (
     week_state,
 )
 from analytics.reports.planner import sql_text
-from analytics.reports.visitbuild import write_lines, write_pages
-from analytics.store import Store
+from analytics.reports.visitbuild import write_crossed, write_lines, write_pages
+from analytics.store import Store, StoreError
 
 GAP = dt.timedelta(minutes=30)
 SLICE_ROWS = 300_000  # a slice of visitors is sorted into visits in memory
@@ -40,8 +41,11 @@ READERS = dt.timedelta(minutes=25)  # longer than a question waits for its turn 
 UNREST = dt.timedelta(minutes=2)  # a week whose days were counted since is put together in the next round
 INTERRUPTED = dt.timedelta(hours=1)  # longer than one build takes
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
-TABLES = ("cells", "visits", "visit_pages")
+MOST_PAGES = 50_000
+OUT_OF_MEMORY = 241  # of the engine's codes
+TABLES = ("cells", "visits", "visit_pages", "cross_cells")
 Now = Callable[[], dt.datetime]
+log = logging.getLogger("analytics")
 Turn = Callable[[], contextlib.AbstractContextManager[None]]
 
 
@@ -148,7 +152,25 @@ def _count(store: Store, site: str, zone: str, due: Due, now: Now) -> None:
     else:
         long = _count_midnight(store, site, zone, due.day, number)
     write_pages(store, number, LIMITS)
-    _note(store, (site, zone, due.level, due.day, number, due.state, due.edges, long, now()))
+    crossed = _cross(store, number, due)
+    _note(store, (site, zone, due.level, due.day, number, due.state, due.edges, long, now(), crossed))
+
+
+def _cross(store: Store, build: int, due: Due) -> bool:
+    """The cells of two dimensions, which a build can do without: its lines say the same, if not as quickly. A day with
+    so many pages that most have to be joined from lines anyway gets none."""
+    pages = "SELECT uniqExact(page) FROM visit_pages WHERE build = {build:UInt64}"
+    if store.query(pages, {"build": build}, **LIMITS)[0][0] > MOST_PAGES:
+        return False
+    try:
+        write_crossed(store, build, LIMITS, midnight=due.level == "midnight")
+    except StoreError as error:
+        if error.code != OUT_OF_MEMORY:
+            raise
+        log.warning("%s %s has no cells of two dimensions: %s", due.level, due.day, error)
+        store.command(f"ALTER TABLE cross_cells DROP PARTITION {build}")
+        return False
+    return True
 
 
 def _count_day(store: Store, site: str, zone: str, day: dt.date, build: int, slices: int) -> None:
@@ -236,14 +258,14 @@ def _count_weeks(store: Store, site: str, zone: str, builds: dict[tuple[str, dt.
         number = _build_number()
         given = {"build": number, "day": monday.isoformat(), "builds": [days[day] for day in span]}
         store.command(sql_text("cells_week"), given, **LIMITS)
-        _note(store, (site, zone, "week", monday, number, state, "", 0, now()))
+        _note(store, (site, zone, "week", monday, number, state, "", 0, now(), False))
 
 
 def _note(store: Store, line: tuple[Any, ...]) -> None:
-    site, zone, level, day, build, state, edges, long, built = line
+    site, zone, level, day, build, state, edges, long, built, crossed = line
     store.command(
         "INSERT INTO cell_builds VALUES ({site:String}, {zone:String}, {level:String}, {day:Date}, {build:UInt64}, "
-        "{state:String}, {edges:String}, {long:UInt64}, {built:DateTime64(3, 'UTC')})",
+        "{state:String}, {edges:String}, {long:UInt64}, {built:DateTime64(3, 'UTC')}, {crossed:Bool})",
         {
             "site": site,
             "zone": zone,
@@ -254,6 +276,7 @@ def _note(store: Store, line: tuple[Any, ...]) -> None:
             "edges": edges,
             "long": long,
             "built": _instant(built),
+            "crossed": crossed,
         },
     )
 

@@ -82,17 +82,19 @@ PARTS = (
 
 
 class Texts(msgspec.Struct, frozen=True):
-    """One question to the cells in up to three forms, with the same parameters.
+    """One question to the cells in up to four forms, with the same parameters.
 
-    `bounds` reads no set: where `sql` tells visitors it gives the size of the largest set of a group, and after the
-    last column the sizes of all its sets together. `some` is for the groups in {keys:Array(String)}. Both are ""
-    where there are few groups.
+    `bounds` joins no set: where `sql` tells visitors it gives how many there are at least (as many as in the largest
+    set of a group), and after the last column how many at most (as many as in all its sets together) and whether a
+    set is missing. `some` is for the groups in {keys:Array(String)} of which none is, and `rest` for the others. All
+    are "" where there are few groups.
     """
 
     sql: str
     parameters: dict[str, object]
     bounds: str = ""
     some: str = ""
+    rest: str = ""
 
 
 class CellQuestion(msgspec.Struct, frozen=True):
@@ -159,7 +161,7 @@ def statement(query: Query, range_: Range, asked: CellQuestion, cover: Cover, li
     bounds = some = ""
     if dimensions == ["key"] and asked.cube in LONG:
         bounded = ("max(size)" if sql == MEMBERS else sql for sql in asked.metrics)
-        bounds = select(bounded, "max(size)", more=", sum(size)")
+        bounds = select(bounded, "max(size)", more=", sum(size), 0")
         some = select(asked.metrics, MEMBERS, "\n  AND key IN {keys:Array(String)}")
     values: dict[str, object] = {
         **parameters.values,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -33,8 +33,8 @@ LEADING_FIELDS = ("time", "name = 'pageview'", "name != 'engagement'")
 class Parameters:
     """Names for values: `{p0:String}` and so on, so that no value is ever part of the SQL."""
 
-    def __init__(self) -> None:
-        self.values: dict[str, object] = {}
+    def __init__(self, values: Mapping[str, object] | None = None) -> None:
+        self.values: dict[str, object] = dict(values or {})
 
     def add(self, value: object, type_: str = "String") -> str:
         name = f"p{len(self.values)}"

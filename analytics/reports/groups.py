@@ -24,6 +24,7 @@ Row = tuple[Any, ...]
 Run = Callable[[Statement], list[Row]]
 
 MOST_SHOWN = 1000  # whoever asks for more wants them all
+MOST = 0.5  # from this share of the groups on, all are joined
 
 
 class Cell(msgspec.Struct):
@@ -50,9 +51,12 @@ def too_small(cells: dict[Key, Cell], minimum: int, width: int) -> tuple[set[Key
     names = [f"d{n}" for n in range(width)]
 
     def hidden(size: Callable[[Cell], int]) -> set[Key]:
-        rows = [dict(zip(names, key, strict=True)) | {"size": size(cell)} for key, cell in cells.items()]
+        if not any(0 < size(cell) < minimum for cell in cells.values()):
+            return set()
+        keys = list(cells)
+        rows = [dict(zip(names, key, strict=True)) | {"size": size(cells[key])} for key in keys]
         found = suppress(rows, minimum, size="size", dimensions=names)
-        return {key for key, hide in zip(cells, found.hidden, strict=True) if hide}
+        return {key for key, hide in zip(keys, found.hidden, strict=True) if hide}
 
     return hidden(lambda cell: cell.keyed + cell.unkeyed), hidden(lambda cell: cell.keyed)
 
@@ -90,10 +94,13 @@ class _Held:
         self._run, self._part = run, part
         self.cells: dict[Key, Cell] = {}
         self.most: dict[Key, int] = {}
-        for *row, most in run(msgspec.structs.replace(part, sql=part.bounds)):
+        self._missing: set[Key] = set()
+        for *row, most, missing in run(msgspec.structs.replace(part, sql=part.bounds)):
             self._take(tuple(row))
             if most > row[-2]:
                 self.most[row[0],] = most
+                if missing:
+                    self._missing.add((row[0],))
 
     def _take(self, row: Row) -> None:
         self.cells[row[:1]] = Cell(dict(zip(self._part.metrics, row[1:-2], strict=True)), row[-2], row[-1])
@@ -103,17 +110,23 @@ class _Held:
         keys = [key for key in dict.fromkeys(chain(*wanted)) if key in self.most]
         if not keys:
             return
-        running.expect(1)
-        part = self._part
-        if len(keys) * 2 < len(self.cells):
-            names = [str(key[0]) for key in keys]
-            part = msgspec.structs.replace(part, sql=part.some, parameters={**part.parameters, "keys": names})
+        if len(keys) < len(self.cells) * MOST:
+            self._join(self._part.some, [key for key in keys if key not in self._missing])
+            self._join(self._part.rest, [key for key in keys if key in self._missing])
         else:
             keys = list(self.most)
-        for row in self._run(part):
-            self._take(row)
+            self._join(self._part.sql, keys)
         for key in keys:
             del self.most[key]
+
+    def _join(self, sql: str, keys: Sequence[Key]) -> None:
+        if not keys:
+            return
+        running.expect(1)
+        names = {"keys": [str(key[0]) for key in keys]} if sql != self._part.sql else {}
+        part = msgspec.structs.replace(self._part, sql=sql, parameters={**self._part.parameters, **names})
+        for row in self._run(part):
+            self._take(row)
 
     def largest(self, shown: int) -> list[Key]:
         """Those that may have the most visitors."""

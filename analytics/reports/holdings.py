@@ -39,6 +39,7 @@ class Cover(msgspec.Struct, frozen=True):
     whole: tuple[int, ...]
     midnights: tuple[int, ...]
     visits: bool  # whether every visit of the range is in a cell
+    crossed: bool = False  # whether each build has its cells of two dimensions
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -51,6 +52,7 @@ class Build(msgspec.Struct, frozen=True):
     edges: str
     long: int
     built: dt.datetime
+    crossed: bool = False
 
 
 class Raw:
@@ -115,14 +117,14 @@ def read_raw(engine: Engine) -> Raw:
 def read_builds(engine: Engine, site: str, zone: str) -> dict[tuple[str, dt.date], Build]:
     """The newest build of each day, midnight and week."""
     rows = engine.query(
-        "SELECT level, day, build, state, edges, long, toUnixTimestamp64Milli(built) FROM cell_builds "
+        "SELECT level, day, build, state, edges, long, toUnixTimestamp64Milli(built), crossed FROM cell_builds "
         "WHERE site = {site:String} AND zone = {zone:String} ORDER BY build",
         {"site": site, "zone": zone},
     )
     found = {}
-    for level, day, number, state, edges, long, built in rows:
+    for level, day, number, state, edges, long, built, crossed in rows:
         at = dt.datetime.fromtimestamp(built / 1000, dt.UTC)
-        found[str(level), day] = Build(str(level), day, int(number), state, edges, int(long), at)
+        found[str(level), day] = Build(str(level), day, int(number), state, edges, int(long), at, bool(crossed))
     return found
 
 
@@ -151,12 +153,14 @@ def cover(
     zone, today = range_.zone, now.astimezone(ZoneInfo(range_.zone)).date()
     last = min(range_.last_day, today)
     days: dict[dt.date, int] = {}
+    crossed = True
     for day in _days(range_.first_day, last):
         start, end = day_span(day, zone)
         state = raw.state(start, end)
         build = builds.get(("day", day))
         if build is not None and current(build, state, end, now):
             days[day] = build.number
+            crossed = crossed and build.crossed
         elif state:
             return None
     midnights, all_visits = [], True
@@ -166,6 +170,7 @@ def cover(
         build = builds.get(("midnight", day))
         if build is not None and current(build, state, end, now):
             midnights.append(build.number)
+            crossed = crossed and build.crossed
             all_visits = all_visits and not build.long
         elif state:
             all_visits = False
@@ -176,6 +181,7 @@ def cover(
         whole=_with_weeks(days, builds),
         midnights=tuple(midnights),
         visits=all_visits,
+        crossed=crossed,
     )
 
 

@@ -7,24 +7,23 @@ line of it. Pure, like `visitplan`, which answers what is asked of more.
 
 from __future__ import annotations
 
-from analytics.reports import visitplan, words
+from analytics.reports import crosscells, visitplan, words
 from analytics.reports.cellplan import PARTS, SAME, TIME, Texts, condition
 from analytics.reports.conditions import Parameters
 from analytics.reports.daterange import Range, bucket_of
 from analytics.reports.holdings import Cover
+from analytics.reports.lines import ROW_PARTS, at_least, at_most, builds_of, column, lines_of
 from analytics.reports.query import Filter, Query, leaves
 
 DIMENSIONS = tuple(
     name for name in visitplan.DIMENSIONS if not name.startswith(("visit:entry_page", "visit:exit_page"))
 )
 PAGE = "event:page"
-# A group is known to have so many visitors without a set of them; more than the minimum of most cells.
-SURE = 20
 KEYED = "unkeyed = 0"
 
 
-def column(dimension: str) -> str:
-    return "page" if dimension == PAGE else visitplan.column(dimension)
+def _column(dimension: str) -> str:
+    return "page" if dimension == PAGE else column(dimension)
 
 
 def _asked(query: Query, of_visits: bool) -> bool:
@@ -48,7 +47,7 @@ def _by_one_page(filters: tuple[Filter, ...]) -> bool:
 def statement(
     query: Query, range_: Range, metrics: tuple[str, ...], over: str, cover: Cover, limit: int
 ) -> Texts | None:
-    """SQL and parameters with the columns of the raw statement; None when lines of pages do not tell."""
+    """The question with the columns of the raw statement; None when lines of pages do not tell."""
     of_visits = over == "visits"
     time = [d for d in query.dimensions if words.is_time(d)]
     table = visitplan.VISIT_METRICS if of_visits else visitplan.ROW_METRICS
@@ -61,25 +60,28 @@ def statement(
         return None
     parameters = Parameters()
     rows = "1" if of_visits else "held > 0"
-    where = (
-        f"build IN {{builds:Array(UInt64)}}\n  AND {PARTS if of_visits else visitplan.ROW_PARTS}\n"
-        f"  AND {rows} AND {condition(query.filters, parameters, column)}"
-    )
-    dimensions = [TIME[bucket_of(d, range_)] if d in time else column(d) for d in query.dimensions]
+    parts = PARTS if of_visits else ROW_PARTS
+    where = f"{rows} AND {condition(query.filters, parameters, _column)}"
+    dimensions = [TIME[bucket_of(d, range_)] if d in time else _column(d) for d in query.dimensions]
     unkeyed = "toUInt64(0)" if of_visits else "sum(unkeyed)"
     group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}" if dimensions else ""
     group += "\nHAVING sum(visits) > 0" if dimensions and of_visits else ""
+
+    def source(narrower: str = "") -> str:
+        return lines_of("visit_pages", parts, where + narrower)
 
     def select(table: dict[str, str], narrower: str = "", more: str = "") -> str:
         columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
         columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
         columns += [f"{table['visitors']} AS with_key", f"{unkeyed} AS without_key{more}"]
-        return f"SELECT {', '.join(columns)}\nFROM visit_pages AS v\nWHERE {where}{narrower}{group}\nLIMIT {limit}"
+        return f"SELECT {', '.join(columns)}\n{source(narrower)}{group}\nLIMIT {limit}"
 
-    bounds = some = ""
-    if query.dimensions == (PAGE,):
-        bounds = select({**table, "visitors": f"uniqUpToIf({SURE})(number, {KEYED})"}, more=f", countIf({KEYED})")
-        some = select(table, "\n  AND page IN {keys:Array(String)}")
-    builds = [*cover.days, *cover.midnights]
-    values = {**parameters.values, "builds": builds, "first": range_.first_day, "last": range_.last_day}
-    return Texts(select(table), values, bounds, some)
+    values = {**parameters.values, **builds_of(cover), "first": range_.first_day, "last": range_.last_day}
+    whole = Texts(select(table), values)
+    if query.dimensions != (PAGE,):
+        return whole
+    crossed = crosscells.cross(query, {m: table[m] for m in metrics}, over, cover, whole, source, limit)
+    if crossed is not None:
+        return crossed
+    bounds = select({**table, "visitors": at_least(KEYED)}, more=at_most(KEYED))
+    return Texts(whole.sql, values, bounds, select(table, "\n  AND page IN {keys:Array(String)}"))

@@ -30,8 +30,9 @@ class Statement(msgspec.Struct, frozen=True):
     dimensions: tuple[str, ...]
     metrics: tuple[str, ...]
     of_cells: bool = False
-    bounds: str = ""  # cellplan.Texts says what these two are
+    bounds: str = ""  # cellplan.Texts says what these three are
     some: str = ""
+    rest: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -122,12 +123,10 @@ def _statement(
         asked = cellplan.question(query, range_, metrics, over, shape)
         texts = cellplan.statement(query, range_, asked, cover, MAX_GROUPS + 1) if asked else None
         texts = texts or pageplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1)
+        texts = texts or visitplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1, goals)
         if texts is not None:
-            sql, parameters = texts.sql, texts.parameters
-            return Statement(sql, parameters, query.dimensions, metrics, True, texts.bounds, texts.some)
-        found = visitplan.statement(query, range_, metrics, over, cover, MAX_GROUPS + 1, goals)
-        if found is not None:
-            return Statement(*found, query.dimensions, metrics, of_cells=True)
+            forms = texts.bounds, texts.some, texts.rest
+            return Statement(texts.sql, texts.parameters, query.dimensions, metrics, True, *forms)
     page_is_entry = over == "visits" and "event:page" in query.dimensions
     builder = Builder(Parameters(), Fields(), shape, goals, page_is_entry)
     dimensions = [_dimension(builder, d, range_) for d in query.dimensions]

@@ -1,12 +1,12 @@
 """Writes the lines of one build's visits and of their pages: the same pieces of visits as its cells, kept whole instead
-of counted."""
+of counted; and the cells of two dimensions that are made of them."""
 
 from __future__ import annotations
 
 from string import Template
 from typing import Any
 
-from analytics.reports import expressions, pageplan, visitplan
+from analytics.reports import crosscells, expressions, lines, pageplan, visitplan
 from analytics.reports.conditions import Builder, Fields, Parameters
 from analytics.reports.planner import sql_text
 from analytics.store import Store
@@ -21,15 +21,15 @@ def write_lines(
 ) -> None:
     """`pieces` is an array of (part, day, rows, the whole that they belong to); `loose`: rows without a key as well."""
     builder = Builder(Parameters(), Fields(), "visits")
-    fields = [f"{builder.visit_value(name)} AS {visitplan.column(name)}" for name in visitplan.OF_VISIT]
+    fields = [f"{builder.visit_value(name)} AS {lines.column(name)}" for name in visitplan.OF_VISIT]
     places = [builder.fields.place(expressions.COLUMNS[name].sql) for name in visitplan.OF_ROW]
 
     def look(row: str) -> str:
         return f"tuple({', '.join(f'{row}.{place}' for place in places)})"
 
-    fields += [f"look.{n} AS {visitplan.column(name)}" for n, name in enumerate(visitplan.OF_ROW, 1)]
+    fields += [f"look.{n} AS {lines.column(name)}" for n, name in enumerate(visitplan.OF_ROW, 1)]
     path, name = (f"toString(row.{builder.fields.place(column)})" for column in ("path", "name"))
-    names = ", ".join(map(visitplan.column, visitplan.DIMENSIONS))
+    names = ", ".join(map(lines.column, visitplan.DIMENSIONS))
     row = builder.fields.tuple_sql
     visits = Template(sql_text("visits_with_rows")).substitute(row=row, scope=scope)
     if loose:
@@ -51,8 +51,19 @@ def write_lines(
 
 def write_pages(store: Store, build: int, limits: dict[str, int]) -> None:
     """The lines of pages of a build whose lines of visits are written."""
-    names = ", ".join(map(visitplan.column, pageplan.DIMENSIONS))
+    names = ", ".join(map(lines.column, pageplan.DIMENSIONS))
     text = Template(sql_text("visits_pages")).substitute(
         columns=f"build, day, part, page, number, {names}, {', '.join(COUNTS)}", names=names
     )
     store.command(text, {"build": build}, **limits, **PIECES)
+
+
+def write_crossed(store: Store, build: int, limits: dict[str, int], *, midnight: bool) -> None:
+    """The cells of two dimensions of a build whose lines are written. At a midnight there are few, and all sets are
+    kept."""
+    for name, cube in crosscells.CUBES.items():
+        sums = ", ".join(f"sum(v.{each})" if each in cube.sums else "0" for each in crosscells.ROWS + crosscells.VISITS)
+        text = Template(sql_text("cross_cells")).substitute(
+            cube=name, table=cube.table, path=cube.column, counted=cube.counted, sums=sums, pairs=crosscells.pairs()
+        )
+        store.command(text, {"build": build, "midnight": midnight, "least": cube.members}, **limits, **PIECES)

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from analytics.reports import cellplan, expressions, words
-from analytics.reports.cellplan import PARTS, SAME, TIME
+from analytics.reports import cellplan, crosscells, expressions, words
+from analytics.reports.cellplan import LONG, PARTS, SAME, TIME, Texts
 from analytics.reports.conditions import Builder, Fields, Parameters, compare, reads_rows
 from analytics.reports.daterange import Range, bucket_of
 from analytics.reports.goals import Goal
 from analytics.reports.holdings import Cover
+from analytics.reports.lines import ROW_PARTS, at_least, at_most, builds_of, column, lines_of
 from analytics.reports.query import And, Filter, HasDone, HasNotDone, Is, Not, Or, Query, leaves
 
 # Of a visit, in the order of the table's columns.
@@ -41,22 +42,11 @@ ROW_METRICS = {
     "pageviews": "sum(pageviews)",
     "events": "sum(events)",
 }
+KEYED = {"rows": "unkeyed = 0", "visits": "unkeyed = 0 AND visits > 0"}
 VISIT_METRICS = {
     **cellplan.VISIT_METRICS,
-    "visitors": "groupBitmapIf(number, unkeyed = 0 AND visits > 0)",
+    "visitors": f"groupBitmapIf(number, {KEYED['visits']})",
 }
-# Of the rows of a visit that lies across a midnight: those of each day, with what the visit as a whole says where both
-# days are in the range, and with what its part says at the edges of the range, where the visit is cut.
-ROW_PARTS = (
-    "(part = 'inside' OR (part = 'before' AND day >= {first:Date} AND day < {last:Date}) "
-    "OR (part = 'after' AND day > {first:Date} AND day <= {last:Date}) "
-    "OR (part = 'head' AND day = {last:Date}) OR (part = 'tail' AND day = {first:Date}))"
-)
-
-
-def column(dimension: str) -> str:
-    """The column of a visit's dimension."""
-    return SAME.get(dimension, dimension).removeprefix("visit:")
 
 
 def pages_of(filter_: Filter) -> list[str]:
@@ -140,8 +130,8 @@ def statement(
     cover: Cover,
     limit: int,
     goals: tuple[Goal, ...] = (),
-) -> tuple[str, dict[str, object]] | None:
-    """SQL and parameters with the columns of the raw statement; None when lines of visits do not tell."""
+) -> Texts | None:
+    """The question with the columns of the raw statement; None when lines of visits do not tell."""
     of_visits = over == "visits"
     time = [d for d in query.dimensions if words.is_time(d)]
     line = Line(Parameters(), goals, of_visits and "event:page" in query.dimensions)
@@ -156,20 +146,35 @@ def statement(
     ):
         return None
     dimensions = [TIME[bucket_of(d, range_)] if d in time else line.value(d) for d in query.dimensions]
-    columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
-    columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
     unkeyed = "toUInt64(0)" if of_visits else "sumIf(n, unkeyed > 0)" if by_step else "sum(unkeyed)"
-    columns += [f"{table['visitors']} AS with_key", f"{unkeyed} AS without_key"]
-    source = (
-        f"FROM visits AS v\nWHERE build IN {{builds:Array(UInt64)}}\n  AND {PARTS if of_visits else ROW_PARTS}\n"
-        f"  AND {line.condition(f for f in query.filters if f not in stepwise)}\n  AND {line.some_step(stepwise)}"
-    )
-    if by_step:
-        source = f"FROM (SELECT * {source})\n{STEPS}\nWHERE n > 0 AND {line.condition(stepwise)}"
+    parts = PARTS if of_visits else ROW_PARTS
+    own = line.condition(f for f in query.filters if f not in stepwise)
+    where = f"{own} AND {line.some_step(stepwise)}" if stepwise else own
+    steps = line.condition(stepwise) if by_step else ""
     group = ""
     if dimensions:
-        held = "sum(visits)" if of_visits else "sum(n)" if by_step else "sum(held)"
-        group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}\nHAVING {held} > 0"
-    builds = [*cover.days, *cover.midnights]
-    values = {**line.parameters.values, "builds": builds, "first": range_.first_day, "last": range_.last_day}
-    return f"SELECT {', '.join(columns)}\n{source}{group}\nLIMIT {limit}", values
+        # A line has a row at least, so a group of rows needs no condition.
+        having = "\nHAVING sum(visits) > 0" if of_visits else "\nHAVING sum(n) > 0" if by_step else ""
+        group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}{having}"
+
+    def source(narrower: str = "") -> str:
+        lines = lines_of("visits", parts, where + narrower)
+        return f"FROM (SELECT * {lines})\n{STEPS}\nWHERE n > 0 AND {steps}" if by_step else lines
+
+    def select(table: dict[str, str], narrower: str = "", more: str = "") -> str:
+        columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
+        columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
+        columns += [f"{table['visitors']} AS with_key", f"{unkeyed} AS without_key{more}"]
+        return f"SELECT {', '.join(columns)}\n{source(narrower)}{group}\nLIMIT {limit}"
+
+    values = {**line.parameters.values, **builds_of(cover), "first": range_.first_day, "last": range_.last_day}
+    whole = Texts(select(table), values)
+    # What a page or an event filters are few lines, and their sets quick to fill; to look at each line's steps is not.
+    if stepwise or by_step or len(query.dimensions) != 1 or query.dimensions[0] not in LONG & {*DIMENSIONS}:
+        return whole
+    crossed = crosscells.cross(query, {m: table[m] for m in metrics}, over, cover, whole, source, limit)
+    if crossed is not None:
+        return crossed
+    keyed = KEYED["visits" if of_visits else "rows"]
+    bounds = select({**table, "visitors": at_least(keyed)}, more=at_most(keyed))
+    return Texts(whole.sql, values, bounds, select(table, f"\n  AND {dimensions[0]} IN {{keys:Array(String)}}"))

@@ -129,7 +129,7 @@ class Twice:
         return Reporting(pool, self.folder, None, minimum_cell=1, zone=zone, now=lambda: now, raw_rows=raw_rows)
 
     def fill(self, rows: list[Row], zone: str = "UTC") -> None:
-        for table in ("events", "cells", "visits", "visit_pages", "cell_builds", "numbers"):
+        for table in ("events", "cells", "visits", "visit_pages", "cross_cells", "cell_builds", "numbers"):
             self.store.command(f"TRUNCATE TABLE {table}")
         insert(self.store, rows)
         self.count(zone)

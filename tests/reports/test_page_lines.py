@@ -10,7 +10,7 @@ import pytest
 
 from analytics.reports import cellbuild
 from analytics.reports.daterange import Range, of_days
-from analytics.reports.pageplan import SURE
+from analytics.reports.lines import SURE
 from analytics.reports.planner import Statement, plan
 from analytics.reports.pool import Pool
 from analytics.reports.query import parse_object
@@ -91,8 +91,8 @@ def test_pages_of_visits_are_counted_as_the_rows_count_them(twice: Twice) -> Non
 def test_the_first_pages_under_a_filter_are_those_of_the_rows(twice: Twice, store: Store, tmp_path: Path) -> None:
     """Pages of few and of many, on one day and on three; some are hidden, and some for the sake of those."""
     rows = [
-        row(1 + visitor, f"2026-11-{day} 10:{page:02}:{visitor:02}.000", f"/{page}", source="Google")
-        for page in range(40)
+        row(1 + visitor, f"2026-11-{day} {page:02}:00:{visitor:02}.000", f"/{page}", source="Google", city=f"c{page}")
+        for page in range(24)
         for visitor in range(1 + page % 9 if page % 5 else SURE + page)
         for day in (10, 11, 12)[: 1 + page % 3]
     ]
@@ -102,21 +102,23 @@ def test_the_first_pages_under_a_filter_are_those_of_the_rows(twice: Twice, stor
     raw, cells = (
         Reporting(pool, tmp_path, None, minimum_cell=4, now=lambda: LATER, raw_rows=least) for least in (10**9, 0)
     )
-    asked: dict[str, Any] = {"metrics": ["visitors", "pageviews"], "dimensions": ["event:page"], "filters": [GOOGLE]}
-    assert all(part.bounds for part in statements(cells, asked))
-    for limit, offset in ((9, 0), (5, 7), (30, 20)):
-        query = parse_object(
-            {
-                "site_id": SITE,
-                "date_range": ["2026-11-09", "2026-11-13"],
-                "pagination": {"limit": limit, "offset": offset},
-                "include": {"total_rows": True},
-                **asked,
-            }
-        )
-        given = raw.ask(query), cells.ask(query)
-        assert given[0]["results"] == given[1]["results"]
-        assert given[0]["meta"] == given[1]["meta"]
+    google = [["contains", "visit:source", ["oogle"]]]  # no click, so no cells of two dimensions
+    for dimension, metric in (("event:page", "pageviews"), ("visit:entry_page", "visits"), ("visit:city", "pageviews")):
+        asked: dict[str, Any] = {"metrics": ["visitors", metric], "dimensions": [dimension], "filters": google}
+        assert all("uniqUpTo" in part.bounds for part in statements(cells, asked))
+        for limit, offset in ((9, 0), (5, 7), (30, 20)):
+            query = parse_object(
+                {
+                    "site_id": SITE,
+                    "date_range": ["2026-11-09", "2026-11-13"],
+                    "pagination": {"limit": limit, "offset": offset},
+                    "include": {"total_rows": True},
+                    **asked,
+                }
+            )
+            given = raw.ask(query), cells.ask(query)
+            assert given[0]["results"] == given[1]["results"]
+            assert given[0]["meta"] == given[1]["meta"]
 
 
 def test_lines_of_pages_go_with_their_visitor_and_with_their_build(twice: Twice, store: Store, tmp_path: Path) -> None:
