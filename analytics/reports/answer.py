@@ -30,7 +30,7 @@ OF_ROWS = frozenset({"pageviews", "events"})
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What a site adds to a question: its clock, its goals, the smallest cell, where `all` begins."""
+    """What a site adds to a question: its clock, its goals, the smallest cell, where `all` begins, the key of ties."""
 
     zone: str = "UTC"
     goals: tuple[Goal, ...] = ()
@@ -38,6 +38,7 @@ class Setting(msgspec.Struct, frozen=True):
     earliest: dt.datetime | None = None
     whole_share: Callable[[str, Range], float | None] | None = None
     cover: Callable[[Range], Cover | None] | None = None
+    ties: bytes = b""
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -124,7 +125,14 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting, *, ever
     running.expect(len(plan_.parts) + (plan_.whole is not None) + (plan_.groups is not None))
     first = None
     if not every and not query.include.imports and plan_.whole is None and plan_.groups is None:
-        first = ranked(lambda part: run(engine, part, wider), plan_.parts, query, order_of(query), setting.minimum_cell)
+        first = ranked(
+            lambda part: run(engine, part, wider),
+            plan_.parts,
+            query,
+            order_of(query),
+            setting.minimum_cell,
+            setting.ties,
+        )
     cells = first.cells if first else _joined(engine, plan_, wider)
     skipped = None
     if query.include.imports:
@@ -136,7 +144,7 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting, *, ever
 
     _rates(engine, plan_, query, cells)
     width = len(query.dimensions)
-    small, few = (first.small, first.few) if first else too_small(cells, setting.minimum_cell, width)
+    small, few = (first.small, first.few) if first else too_small(cells, setting.minimum_cell, width, setting.ties)
     keeps_place = not query.dimensions or (len(query.dimensions) == 1 and words.is_time(query.dimensions[0]))
     rows = []
     for key, cell in cells.items():

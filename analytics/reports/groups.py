@@ -9,6 +9,7 @@ groups are hidden and what is shown are the same as if all were.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from analytics.reports import running
 from analytics.reports.internal import suppress
 from analytics.reports.planner import MAX_GROUPS, Statement
 from analytics.reports.query import Query
+from analytics.reports.ties import place
 
 Key = tuple[Any, ...]
 Row = tuple[Any, ...]
@@ -44,8 +46,10 @@ class Ranked(msgspec.Struct, frozen=True):
     shown: int
 
 
-def too_small(cells: dict[Key, Cell], minimum: int, width: int) -> tuple[set[Key], set[Key]]:
-    """Keys of cells that rest on too few, and of cells whose visitors with a key are too few (their views may stay)."""
+def too_small(cells: dict[Key, Cell], minimum: int, width: int, ties: bytes) -> tuple[set[Key], set[Key]]:
+    """Keys of cells that rest on too few, and of cells whose visitors with a key are too few (their views may stay).
+
+    `ties` is the key of `ties.place`."""
     if minimum <= 1:
         return set(), set()
     names = [f"d{n}" for n in range(width)]
@@ -53,7 +57,9 @@ def too_small(cells: dict[Key, Cell], minimum: int, width: int) -> tuple[set[Key
     def hidden(size: Callable[[Cell], int]) -> set[Key]:
         if not any(0 < size(cell) < minimum for cell in cells.values()):
             return set()
-        keys = list(cells)
+        # Of equal groups the first protects a third. In the order of the engine it would be another one each time, and
+        # in an order that everybody knows it would say more of the third.
+        keys = sorted(cells, key=partial(place, ties))
         rows = [dict(zip(names, key, strict=True)) | {"size": size(cells[key])} for key in keys]
         found = suppress(rows, minimum, size="size", dimensions=names)
         return {key for key, hide in zip(keys, found.hidden, strict=True) if hide}
@@ -62,7 +68,7 @@ def too_small(cells: dict[Key, Cell], minimum: int, width: int) -> tuple[set[Key
 
 
 def ranked(
-    run: Run, parts: Sequence[Statement], query: Query, order: Sequence[tuple[str, str]], minimum: int
+    run: Run, parts: Sequence[Statement], query: Query, order: Sequence[tuple[str, str]], minimum: int, ties: bytes
 ) -> Ranked | None:
     """The groups of a question about the first few of many; None when all groups have to be counted."""
     shown = query.pagination.offset + query.pagination.limit
@@ -76,12 +82,12 @@ def ranked(
         (key for key, cell in held.cells.items() if cell.keyed < minimum and minimum > 1),
         held.largest(shown) if "visitors" in query.metrics else (),
     )
-    small, few = too_small(held.cells, minimum, 1)
+    small, few = too_small(held.cells, minimum, 1, ties)
     while unsure := (small | few) & held.most.keys():
         # A group was hidden to protect another because its bound is the least. Those that may have fewer are joined.
         limit = max(held.most[key] + held.cells[key].unkeyed for key in unsure)
         held.count(key for key, cell in held.cells.items() if cell.keyed <= limit)
-        small, few = too_small(held.cells, minimum, 1)
+        small, few = too_small(held.cells, minimum, 1, ties)
     if "visitors" in query.metrics:
         held.count_first(shown, small | few)
     return Ranked(held.cells, small, few, shown)

@@ -26,6 +26,7 @@ from analytics.reports.pool import Pool
 from analytics.reports.query import Query, parse_object
 from analytics.reports.released import ReleasedReader
 from analytics.reports.saved import Funnel, Saved
+from analytics.reports.ties import ties_key
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
 
@@ -55,6 +56,7 @@ class Reporting:
         self.raw_rows = raw_rows
         self.kept = Kept()
         self.saved = Saved(data_dir)
+        self._ties = ties_key(data_dir)
         self.released = ReleasedReader(data_dir / "releases")
         self._shares: dict[tuple[str, Range], tuple[float, float | None]] = {}
         self._lock = threading.Lock()
@@ -106,6 +108,7 @@ class Reporting:
             minimum_cell=self.minimum_cell,
             earliest=span[0] if span else None,
             whole_share=self.share_without_key,
+            ties=self._ties,
         )
 
     def ask(self, query: Query) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.reports import answer as answers
+from analytics.reports import ties
 from analytics.reports.daterange import Range, of_days
-from analytics.reports.groups import Row, ranked, too_small
+from analytics.reports.groups import Cell, Row, ranked, too_small
 from analytics.reports.planner import Statement, plan
 from analytics.reports.pool import Pool
 from analytics.reports.query import parse_object
@@ -50,6 +53,7 @@ class Table:
         return [(page, n, self.pages[page][1], n, self.pages[page][1]) for page, n in unions.items()]
 
 
+KEY = b"the key of these tests"
 PART = Statement("sql", {}, ("event:page",), ("visitors", "pageviews"), True, "bounds", "some", "rest")
 
 
@@ -71,11 +75,11 @@ def test_what_is_shown_and_hidden_is_that_of_all_groups(
 ) -> None:
     asked = query(pagination={"limit": limit, "offset": offset})
     table = Table(pages, missing)
-    found = ranked(table.run, [PART], asked, answers.order_of(asked), minimum)
+    found = ranked(table.run, [PART], asked, answers.order_of(asked), minimum, KEY)
     assert found is not None
     whole = {(line[0],): line for line in Table(pages).run(PART)}
     cells = {key: type(found.cells[key])({"visitors": line[1]}, line[3], line[4]) for key, line in whole.items()}
-    assert (found.small, found.few) == too_small(cells, minimum, 1)
+    assert (found.small, found.few) == too_small(cells, minimum, 1, KEY)
 
     def first(held: dict[Any, Any]) -> list[tuple[Any, int]]:
         rows = [(key, cell.values["visitors"]) for key, cell in held.items() if key not in found.small | found.few]
@@ -87,7 +91,7 @@ def test_what_is_shown_and_hidden_is_that_of_all_groups(
 def test_sets_of_the_many_are_not_joined() -> None:
     pages = {f"/{n}": ([frozenset(range(n, 2 * n)), frozenset(range(n, 2 * n))], 0) for n in range(10, 200)}
     table = Table(pages)
-    assert ranked(table.run, [PART], query(pagination={"limit": 9}), [("visitors", "desc")], 5)
+    assert ranked(table.run, [PART], query(pagination={"limit": 9}), [("visitors", "desc")], 5, KEY)
     assert "/199" in table.joined
     assert "/90" not in table.joined  # its sum is less than the ninth has
     assert len(table.joined) < 110
@@ -101,7 +105,7 @@ def test_one_that_may_be_among_the_first_is_joined_even_where_it_only_draws_leve
         **{f"/{n}": ([frozenset([n])], 0) for n in range(9)},
     }
     asked = query(pagination={"limit": 2})
-    found = ranked(Table(pages).run, [PART], asked, answers.order_of(asked), 1)
+    found = ranked(Table(pages).run, [PART], asked, answers.order_of(asked), 1, KEY)
     assert found is not None
     assert sorted((-cell.values["visitors"], key[0]) for key, cell in found.cells.items())[:2] == [
         (-10, "/c"),
@@ -112,8 +116,8 @@ def test_one_that_may_be_among_the_first_is_joined_even_where_it_only_draws_leve
 def test_other_questions_count_every_group() -> None:
     by_views = query(order_by=[["pageviews", "desc"]], pagination={"limit": 9})
     for asked in (by_views, query(), query(order_by=[["visitors", "asc"]], pagination={"limit": 9})):
-        assert ranked(Table({}).run, [PART], asked, answers.order_of(asked), 5) is None
-    assert ranked(Table({}).run, [PART, PART], query(pagination={"limit": 9}), [("visitors", "desc")], 5) is None
+        assert ranked(Table({}).run, [PART], asked, answers.order_of(asked), 5, KEY) is None
+    assert ranked(Table({}).run, [PART, PART], query(pagination={"limit": 9}), [("visitors", "desc")], 5, KEY) is None
 
 
 def plan_of(held: Reporting, asked: Any, range_: Range) -> list[str]:
@@ -150,3 +154,25 @@ def test_the_first_pages_of_cells_are_those_of_the_rows(store: Store, tmp_path: 
             given_ = raw.ask(asked), cells.ask(asked)
             assert given_[0]["results"] == given_[1]["results"]
             assert given_[0]["meta"] == given_[1]["meta"]
+
+
+def test_which_of_two_equal_groups_is_hidden_is_always_the_same_and_known_to_nobody() -> None:
+    """Asked twice, an answer that hides now one and now the other of them tells both. One whose choice is known
+    beforehand tells too: of two hidden pages with eight visits, beside one that is shown with five, both have four."""
+    cells = {("/a",): Cell({}, 1), ("/b",): Cell({}, 3), ("/c",): Cell({}, 3), ("/d",): Cell({}, 9)}
+    chosen = set()
+    for number in range(20):
+        key = bytes([number]) * 32
+        found = [too_small(dict(order), 2, 1, key) for order in permutations(cells.items())]
+        assert found == [found[0]] * len(found)
+        chosen.add(frozenset(found[0][0]))
+    assert chosen == {frozenset({("/a",), ("/b",)}), frozenset({("/a",), ("/c",)})}
+
+
+def test_the_key_of_ties_is_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
+    key = ties.ties_key(tmp_path)
+    assert len(key) == ties.BYTES
+    assert ties.ties_key(tmp_path) == key
+    assert [path.name for path in tmp_path.iterdir()] == [ties.NAME]
+    assert (tmp_path / ties.NAME).stat().st_mode & 0o777 == 0o600
+    assert ties.ties_key(tmp_path / "missing") == ties.ties_key(tmp_path / "absent") != key
