@@ -79,7 +79,9 @@ def _words(value: object) -> TypeGuard[list[str]]:
 
 
 def parameter(value: object) -> object:
-    """A value as the engine takes it: instants in UTC with milliseconds, days in ISO."""
+    """A value as the engine takes it: instants in UTC with milliseconds, days in ISO, arrays as lists."""
+    if isinstance(value, tuple):
+        return list(value)
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}"
     return value.isoformat() if isinstance(value, dt.date) else value
