@@ -15,12 +15,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from analytics.reports.daterange import Range, midnight
+from analytics.store import StoreError
 
 LAG_SECONDS = 300.0
 # Below this many rows in a range the raw rows answer as fast, and are always up to date.
 RAW_ROWS = 2_000_000
 # A day is settled when no visit of it can go on any more: half an hour after its end, and a while for the loader.
 SETTLED = dt.timedelta(minutes=40)
+# The engine's codes for a column and a table that are not there.
+UNKNOWN = (47, 60)
 Print = tuple[int, int, int]
 
 
@@ -115,12 +118,18 @@ def read_raw(engine: Engine) -> Raw:
 
 
 def read_builds(engine: Engine, site: str, zone: str) -> dict[tuple[str, dt.date], Build]:
-    """The newest build of each day, midnight and week."""
-    rows = engine.query(
+    """The newest build of each day, midnight and week. None in a store that an older version made and nobody has opened
+    for writing since: its rows answer."""
+    sql = (
         "SELECT level, day, build, state, edges, long, toUnixTimestamp64Milli(built), crossed FROM cell_builds "
-        "WHERE site = {site:String} AND zone = {zone:String} ORDER BY build",
-        {"site": site, "zone": zone},
+        "WHERE site = {site:String} AND zone = {zone:String} ORDER BY build"
     )
+    try:
+        rows = engine.query(sql, {"site": site, "zone": zone})
+    except StoreError as error:
+        if error.code not in UNKNOWN:
+            raise
+        return {}
     found = {}
     for level, day, number, state, edges, long, built, crossed in rows:
         at = dt.datetime.fromtimestamp(built / 1000, dt.UTC)

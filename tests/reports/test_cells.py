@@ -22,7 +22,7 @@ from analytics.reports.pool import Pool
 from analytics.reports.query import parse_object
 from analytics.reports.reporting import Reporting
 from analytics.reports.saved import Saved
-from analytics.store import Store
+from analytics.store import Store, StoreError
 from analytics.subject import erase
 from tests.reports.conftest import Row, insert, row
 from tests.reports.test_numbers import GOALS, queries
@@ -417,3 +417,24 @@ def test_the_overview_of_a_busy_site_is_counted_before_anybody_looks(
     monkeypatch.setattr(answers, "answer", not_again)
     warm(held, SITE)
     assert len(held.kept) == counted
+
+
+def test_a_store_of_an_older_version_is_answered_from_its_rows(twice: Twice, store: Store) -> None:
+    """Whoever only reads changes no table: a report after an update, before the service was started again."""
+    twice.fill(across_midnight())
+    store.command("ALTER TABLE cell_builds DROP COLUMN crossed")
+    try:
+        assert of_cells(twice.reporting(0), metrics=["visitors"]) == [False]
+        answered = twice.reporting(0).ask(
+            parse_object({"site_id": SITE, "metrics": ["visitors"], "date_range": RANGES[0]})
+        )
+        assert answered["results"] == [{"dimensions": [], "metrics": [2]}]
+    finally:
+        store.command("ALTER TABLE cell_builds ADD COLUMN crossed Bool")
+    with pytest.raises(StoreError):
+        holdings.read_builds(_Broken(), SITE, "UTC")
+
+
+class _Broken:
+    def query(self, sql: str, params: Any = None, **settings: Any) -> list[tuple[Any, ...]]:
+        raise StoreError("another fault", 241)
