@@ -139,7 +139,7 @@ def _count(store: Store, site: str, zone: str, due: Due, now: Now) -> None:
     start, end = day_span(due.day, zone) if due.level == "day" else midnight_span(due.day, zone)
     span = {"site": site, "from": _instant(start - GAP), "to": _instant(end + GAP)}
     ((following, held),) = store.query(
-        "SELECT if(count() = 0, 0, max(number) + 1), "
+        "SELECT if(count() = 0, 1, max(number) + 1), "
         "(SELECT count() FROM events WHERE site = {site:String} AND time >= {from:DateTime64(3, 'UTC')} "
         "AND time < {to:DateTime64(3, 'UTC')}) FROM numbers WHERE site = {site:String}",
         span,

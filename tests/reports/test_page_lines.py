@@ -88,6 +88,13 @@ def test_pages_of_visits_are_counted_as_the_rows_count_them(twice: Twice) -> Non
     twice.agree("UTC", questions=[*OF_PAGES, *OF_MORE])
 
 
+def test_the_first_visitor_of_a_site_is_not_taken_for_nobody(twice: Twice) -> None:
+    """Rows without a key have the number 0, so no visitor may have it: their lines would be one."""
+    same: dict[str, Any] = {"source": "Google", "country": "AT", "device": "mobile"}
+    twice.fill([row(1, "2026-11-10 10:00:00.000", "/a", **same), row(0, "2026-11-10 11:00:00.000", "/a", **same)])
+    twice.agree("UTC", questions=[*OF_PAGES, *OF_MORE])
+
+
 def test_the_first_pages_under_a_filter_are_those_of_the_rows(twice: Twice, store: Store, tmp_path: Path) -> None:
     """Pages of few and of many, on one day and on three; some are hidden, and some for the sake of those."""
     rows = [

@@ -4,6 +4,9 @@ TRUNCATE TABLE IF EXISTS cell_builds ${on_cluster};
 
 TRUNCATE TABLE IF EXISTS cells ${on_cluster};
 
+-- Visitors are numbered from 1 now: 0 is the number of rows without a key.
+TRUNCATE TABLE IF EXISTS numbers ${on_cluster};
+
 -- Whether a build has its cells of two dimensions, which it can do without.
 ALTER TABLE cell_builds ${on_cluster} ADD COLUMN IF NOT EXISTS crossed Bool;
 
