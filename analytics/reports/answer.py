@@ -121,7 +121,7 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting, *, ever
     _check_goals(query, setting.goals)
     wider = imported.widened(query)
     cover = setting.cover(range_) if setting.cover else None
-    plan_ = plan(wider, range_, setting.goals, cover)
+    plan_ = plan(wider, range_, setting.goals, cover, setting.minimum_cell)
     running.expect(len(plan_.parts) + (plan_.whole is not None) + (plan_.groups is not None))
     first = None
     if not every and not query.include.imports and plan_.whole is None and plan_.groups is None:
@@ -154,6 +154,8 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting, *, ever
         ]
         if keeps_place or (key not in small and any(value is not None for value in metrics)):
             rows.append((_labels(query, key, range_), metrics))
+    if width and 0 < sum(cell.keyed + cell.unkeyed for cell in cells.values()) < setting.minimum_cell:
+        rows = []  # all of them together are too few: not even when they came is told
     ordered = _ordered(query, rows)
     shown = ordered[: first.shown] if first else ordered
     return Counted(shown, len(ordered), len(small | few), range_, warnings, skipped or "")

@@ -212,11 +212,13 @@ class Api:
 
     async def _definitions(self, request: Request, grant: Grant) -> Response:
         kind, site = self._named(request, grant)
+        if not grant.reads_cells:
+            return refuse(403, "Definitions are for analysts and operators.")
         if request.method == "GET":
             held = await asyncio.to_thread(self.reporting.saved.all, kind, site)
             return reply({"definitions": [{"id": id_, "definition": each} for id_, each in held]})
-        if not grant.reads_cells or (kind == "letter" and not grant.operates):
-            return refuse(403, "Definitions are made by analysts and operators.")
+        if kind == "letter" and not grant.operates:
+            return refuse(403, "Reports by e-mail are set up by operators.")
         body = await body_of(request, language.MAX_BODY)
         try:
             definition = msgspec.json.decode(body, type=TYPES[kind])

@@ -70,10 +70,14 @@ ROW_METRICS = {
     "total_revenue": "sumIf($revenue, isNotNull($revenue))",
     "average_revenue": "avgIf(toFloat64($revenue), isNotNull($revenue))",
 }
-# Per visit and page first, then over them: needs the attributed rows.
+# Per visit and page first, then over them: needs the attributed rows. An average rests on those who scrolled or stayed;
+# it is not told where these are too few.
 PAGE_METRICS = {
-    "scroll_depth": "avgIf(scroll, scroll > 0)",
-    "time_on_page": "sum(engaged) / 1000 / nullIf(countIf(engaged > 0), 0)",
+    "scroll_depth": "if(uniqExactIf(visitor, scroll > 0) BETWEEN 1 AND {few:UInt32}, NULL, avgIf(scroll, scroll > 0))",
+    "time_on_page": (
+        "if(uniqExactIf(visitor, engaged > 0) BETWEEN 1 AND {few:UInt32}, NULL, "
+        "sum(engaged) / 1000 / nullIf(countIf(engaged > 0), 0))"
+    ),
 }
 VISIT_METRICS = {
     "visitors": "uniqExact(visitor)",

@@ -99,16 +99,21 @@ def journey(
     return found
 
 
-def cohorts(engine: Engine, site: str, range_: Range, setting: Setting) -> list[dict[str, Any]]:
-    """By the week of a visitor's first visit in the range: how many came back in each week after; null when too few."""
+def cohorts(
+    engine: Engine, site: str, range_: Range, setting: Setting, filters: tuple[Filter, ...] = ()
+) -> list[dict[str, Any]]:
+    """By the week of a visitor's first visit in the range: how many came back in each week after; null when too few.
+    Filters leave the visitors of whom some visit passes them."""
+    builder = Builder(Parameters(), Fields(), "visits", setting.goals)
+    visits, condition = _visits(builder, filters)
+    among = f"AND visitor IN (SELECT visitor FROM ({visits}) WHERE {condition}) " if filters else ""
     week = "toMonday(toDate(toTimeZone(time, {zone:String})))"
     sql = (
         "SELECT first, intDiv(week - first, 7) AS later, count() FROM "
         f"(SELECT visitor, arrayJoin(groupUniqArray({week})) AS week, min({week}) AS first FROM events "
-        f"WHERE {sql_text('scope').strip()} AND visitor != 0 GROUP BY visitor) "
+        f"WHERE {sql_text('scope').strip()} AND visitor != 0 {among}GROUP BY visitor) "
         "GROUP BY first, later ORDER BY first, later"
     )
-    builder = Builder(Parameters(), Fields(), "rows")
     rows = _run(engine, sql, builder, site, range_, zone=range_.zone)
     found: dict[dt.date, dict[int, int]] = {}
     for first, later, visitors in rows:

@@ -53,7 +53,9 @@ def scope_parameters(site: str, range_: Range) -> dict[str, object]:
     return {"site": site, "from": range_.start, "to": range_.end}
 
 
-def plan(query: Query, range_: Range, goals: tuple[Goal, ...] = (), cover: Cover | None = None) -> Plan:
+def plan(
+    query: Query, range_: Range, goals: tuple[Goal, ...] = (), cover: Cover | None = None, minimum: int = 1
+) -> Plan:
     """The statements of a query; each one reads cells where `cover` has them and they tell the same."""
     rows, visits = _split(query)
     parts = []
@@ -63,7 +65,7 @@ def plan(query: Query, range_: Range, goals: tuple[Goal, ...] = (), cover: Cover
         parts.append(_statement(query, range_, goals, visits, "visits", cover))
     page = tuple(metric for metric in query.metrics if metric in words.PAGE_METRICS)
     if page:
-        parts.append(_page_statement(query, range_, goals, page))
+        parts.append(_page_statement(query, range_, goals, page, minimum))
     whole = groups = None
     if "percentage" in query.metrics:
         whole = _statement(_without(query, keep=()), range_, goals, ("visitors",), "rows", cover)
@@ -177,7 +179,9 @@ def _row_metric(builder: Builder, metric: str) -> str:
     return template.substitute(view=view, counts=counts, revenue=revenue)
 
 
-def _page_statement(query: Query, range_: Range, goals: tuple[Goal, ...], metrics: tuple[str, ...]) -> Statement:
+def _page_statement(
+    query: Query, range_: Range, goals: tuple[Goal, ...], metrics: tuple[str, ...], minimum: int
+) -> Statement:
     """Scroll depth and time on page: first per visit and page, then over those."""
     builder = Builder(Parameters(), Fields(), "attributed", goals)
     dimensions = [_dimension(builder, d, range_) for d in query.dimensions]
@@ -195,5 +199,5 @@ def _page_statement(query: Query, range_: Range, goals: tuple[Goal, ...], metric
     if names:
         sql += f"\nGROUP BY {', '.join(names)}"
     parameters = {**builder.parameters.values, **scope_parameters(query.site_id, range_)}
-    parameters |= {"zone": range_.zone, "first": range_.first_day}
+    parameters |= {"zone": range_.zone, "first": range_.first_day, "few": max(minimum - 1, 0)}
     return Statement(f"{sql}\nLIMIT {MAX_GROUPS + 1}", parameters, query.dimensions, metrics)

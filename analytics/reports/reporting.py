@@ -32,6 +32,7 @@ from consent_middleware.policy import PrivacyPolicy
 
 SHARE_SECONDS = 60.0
 SITES_SECONDS = 5.0
+MOST_FEW = 100  # so many visitors can be told apart without a set of them
 SITES_SHARE = 300.0  # how many times as long as it took the count of rows by site is believed
 
 
@@ -161,10 +162,11 @@ class Reporting:
             if not isinstance(page, str) or not page or "\x00" in page:
                 raise QueryError("$.page", "name the page")
             return paths.journey(self.pool, site, range_, setting, page, query.filters)
-        return paths.cohorts(self.pool, site, range_, setting)
+        return paths.cohorts(self.pool, site, range_, setting, query.filters)
 
     def share_without_key(self, site: str, range_: Range) -> float | None:
-        """How much of the range's page views and events carry no visitor key, from 0 to 1; None without any.
+        """How much of the range's page views and events carry no visitor key, from 0 to 1; None without any,
+        and where so few visitors have one that their rows would follow from it.
 
         What a log says of pictures and style sheets is left out: nobody would give those a key.
         """
@@ -173,15 +175,17 @@ class Reporting:
             at, share = self._shares.get(key, (0.0, None))
         if time.monotonic() - at < SHARE_SECONDS and at:
             return share
-        sql = f"SELECT count(), countIf(visitor = 0) FROM events WHERE name != 'request' AND {sql_text('scope')}"
+        few = f"uniqUpToIf({MOST_FEW})(visitor, visitor != 0)"
+        sql = f"SELECT count(), countIf(visitor = 0), {few} FROM events WHERE name != 'request' AND {sql_text('scope')}"
         if (cover := self.cover(site, range_)) is not None:
             sql = (
-                "SELECT sum(held), sum(unkeyed) FROM cells WHERE kind = 'rows' AND cube = 'event:name' "
+                "SELECT sum(held), sum(unkeyed), max(size) FROM cells WHERE kind = 'rows' AND cube = 'event:name' "
                 f"AND key != 'request' AND build IN ({', '.join(map(str, cover.whole)) or 0})"
             )
         parameters = {name: parameter(value) for name, value in scope_parameters(site, range_).items()}
-        held, unkeyed = self.pool.query(sql, parameters)[0]
-        share = round(unkeyed / held, 4) if held else None
+        held, unkeyed, visitors = self.pool.query(sql, parameters)[0]
+        hidden = 0 < visitors < min(self.minimum_cell, MOST_FEW)
+        share = round(unkeyed / held, 4) if held and not hidden else None
         with self._lock:
             if len(self._shares) > 500:
                 self._shares.clear()

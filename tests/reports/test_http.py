@@ -110,6 +110,10 @@ def test_roles_and_links_stay_in_their_lane(outside: Outside) -> None:
         assert "released lane only" in outside.ask(token).json()["error"]
         assert outside.ask(token, path="/api/v2/funnel").status_code == 400
         assert outside.ask(token, path="/api/v2/export?format=csv").status_code == 400
+        for kind in ("segment", "goal", "funnel", "annotation", "letter"):
+            where = f"/api/definitions/{kind}?site=site.example"
+            assert outside.call("GET", where, token).status_code == 403
+            assert outside.call("GET", where, outside.analyst).status_code == 200
     assert outside.call("GET", "/api/query-log", auditor).status_code == 200
     assert outside.call("GET", "/api/query-log", link).status_code == 403
     assert outside.call("GET", "/api/query-log", outside.analyst).status_code == 403

@@ -1,0 +1,57 @@
+"""What an answer says beside its groups tells nothing of one that is too small either."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from analytics.reports.query import parse_object
+from tests.reports.conftest import row
+from tests.reports.test_answers import ALL, Over, ask, by_label, people
+
+
+def engaged(visitor: int, seconds: int = 20, scroll: int = 70) -> dict[str, Any]:
+    at = f"2026-11-10 11:{visitor % 60:02}:00"
+    return row(visitor, at, "/a", kind="event", name="engagement", engagement_ms=seconds * 1000, scroll=scroll)
+
+
+def test_an_average_rests_on_those_who_scrolled_and_not_on_all_who_came(reporting: Over) -> None:
+    averages = ("visitors", "scroll_depth", "time_on_page")
+    one = reporting([*people(30, "/a"), engaged(1)], minimum_cell=5)
+    assert by_label(ask(one, *averages, dimensions=["event:page"])) == {"/a": [30, None, None]}
+
+
+def test_an_average_of_enough_is_told(reporting: Over) -> None:
+    averages = ("visitors", "scroll_depth", "time_on_page")
+    five = reporting([*people(30, "/a"), *(engaged(visitor) for visitor in range(1, 6))], minimum_cell=5)
+    assert by_label(ask(five, *averages, dimensions=["event:page"])) == {"/a": [30, 70, 20]}
+
+
+def test_when_a_small_group_came_is_not_told(reporting: Over) -> None:
+    rows = [*people(30, "/a"), row(99, "2026-11-12 06:05:16", "/join"), row(98, "2026-11-13 08:21:06", "/join")]
+    held = reporting(rows, minimum_cell=5)
+    join = {"filters": [["is", "event:page", ["/join"]]]}
+    for time in ("time:minute", "time:hour", "time:day", "time:month"):
+        assert ask(held, "visitors", "pageviews", dimensions=[time], **join) == []
+    assert by_label(ask(held, "visitors", dimensions=["time:month"])) == {"2026-11-01": [32]}
+
+
+@pytest.mark.parametrize(("visitors", "share"), [(1, None), (4, None), (5, 0.6667), (10, 0.5)])
+def test_the_share_without_a_key_is_not_told_of_few_visitors(
+    reporting: Over, visitors: int, share: float | None
+) -> None:
+    nobody = [row(0, "2026-11-10 11:00:00", kind="count") for _ in range(10)]
+    held = reporting([*people(visitors, "/a"), *nobody], minimum_cell=5)
+    query = {"site_id": "site.example", "metrics": ["visitors", "pageviews"], "date_range": ALL}
+    assert held.ask(parse_object(query))["meta"]["share_without_key"] == share
+
+
+def test_cohorts_are_of_those_who_pass_the_filters(reporting: Over) -> None:
+    rows = [row(v, "2026-11-03 10:00:00", country="AT" if v < 3 else "DE") for v in (1, 2, 3)]
+    rows += [row(v, "2026-11-10 10:00:00", country="DE") for v in (1, 3)]
+    held = reporting(rows)
+    for country, expected in (("AT", [2, 1]), ("DE", [2, 2]), ("FR", None)):
+        asked = {"date_range": ALL, "filters": [["is", "visit:country", [country]]]}
+        found = held.explore("cohorts", "site.example", asked)
+        assert [week["visitors"] for week in found] == ([expected] if expected else []), country
