@@ -70,9 +70,9 @@ def _notes(meta: dict[str, Any], found: list[Section], lane: str) -> list[str]:
             "Anonymous release: each number carries noise; in brackets, where the true one lies in 95 of 100 draws."
         ]
     notes = []
-    if not any(any(line["metrics"]) for section in found for line in section.rows):
-        notes.append(NOTHING)
     hidden = sum(section.suppressed for section in found)
+    if not hidden and not any(any(line["metrics"]) for section in found for line in section.rows):
+        notes.append(NOTHING)
     if hidden:
         least, rows = meta["minimum_cell"], "1 row is" if hidden == 1 else f"{hidden} rows are"
         notes.append(f"{rows} not shown: fewer than {least} visitors, or hidden to protect a smaller group.")

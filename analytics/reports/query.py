@@ -282,8 +282,8 @@ def _check_leaf(leaf: Leaf, path: str, *, behavioural: bool) -> None:
                 raise QueryError(where, "a segment is named by its number")
         elif isinstance(clause, int) and leaf.dimension != "visit:city":
             raise QueryError(where, "expected a string")
-        if leaf.dimension == "visit:country" and isinstance(leaf, Is | IsNot) and len(str(clause)) != 2:
-            raise QueryError(where, "visit:country takes two-letter country codes")
+        if leaf.dimension == "visit:country" and isinstance(leaf, Is | IsNot) and not _is_country(str(clause)):
+            raise QueryError(where, 'visit:country takes two-letter country codes, or "(not set)"')
         if "\x00" in str(clause):
             raise QueryError(where, "a clause cannot hold a NUL")
 
@@ -330,3 +330,8 @@ def to_object(query: Query) -> dict[str, Any]:
     """The query as plain JSON values, defaults included."""
     value: dict[str, Any] = msgspec.to_builtins(query)
     return value
+
+
+def _is_country(clause: str) -> bool:
+    """A code, or what an answer calls a country that is not known."""
+    return len(clause) == 2 or clause == "(not set)"

@@ -47,6 +47,13 @@ def test_the_share_without_a_key_is_not_told_of_few_visitors(
     assert held.ask(parse_object(query))["meta"]["share_without_key"] == share
 
 
+def test_a_country_that_is_not_known_can_be_filtered_by_the_name_that_an_answer_gives_it(reporting: Over) -> None:
+    held = reporting([row(1, "2026-11-10 10:00:00", country=""), row(2, "2026-11-10 10:00:00", country="AT")])
+    (unknown,) = [name for name in by_label(ask(held, "visitors", dimensions=["visit:country"])) if name != "AT"]
+    assert ask(held, "visitors", filters=[["is", "visit:country", [unknown]]])[0]["metrics"] == [1]
+    assert ask(held, "visitors", filters=[["is_not", "visit:country", [unknown]]])[0]["metrics"] == [1]
+
+
 def test_cohorts_are_of_those_who_pass_the_filters(reporting: Over) -> None:
     rows = [row(v, "2026-11-03 10:00:00", country="AT" if v < 3 else "DE") for v in (1, 2, 3)]
     rows += [row(v, "2026-11-10 10:00:00", country="DE") for v in (1, 3)]

@@ -146,6 +146,18 @@ def test_an_answer_can_be_taken_away_as_a_file(outside: Outside) -> None:
     assert outside.ask(path="/api/v2/export?format=xls").status_code == 400
 
 
+def test_a_segment_is_checked_when_it_is_saved_and_not_when_it_is_used(outside: Outside) -> None:
+    where = "/api/definitions/segment?site=site.example"
+    for filters, fault in (([["is", "visit:sauce", ["IE"]]], "visit:sauce"), ([["is", "time:day", ["x"]]], "time")):
+        refused = outside.call("POST", where, outside.analyst, json={"name": "bad", "filters": filters})
+        assert refused.status_code == 400
+        assert fault in refused.json()["error"]
+    good = {"name": "good", "filters": [["is", "event:page", ["/a"]]]}
+    id_ = outside.call("POST", where, outside.analyst, json=good).json()["id"]
+    asked = outside.ask(filters=[["is", "segment", [id_]]], metrics=["visitors"], dimensions=[])
+    assert asked.json()["results"] == [{"dimensions": [], "metrics": [10]}]
+
+
 def test_goals_are_defined_over_the_api(outside: Outside) -> None:
     where = "/api/definitions/goal?site=site.example"
     made = outside.call("POST", where, outside.analyst, json={"name": "Read A", "page": "/a"})
