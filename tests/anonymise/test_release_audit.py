@@ -120,7 +120,7 @@ def test_noise_that_is_drawn_again_at_each_read_is_noticed(worlds: Any) -> None:
     assert strength - 3 * error > math.sqrt(2 * plan.rho)
 
 
-@pytest.mark.parametrize(("number", "rounds"), [(2, 80), (3, 80), (5, 200)])
+@pytest.mark.parametrize(("number", "rounds"), [(2, 80), (3, 80), (5, 400)])
 def test_a_missing_bound_in_one_cube_is_noticed(
     worlds: Any, monkeypatch: pytest.MonkeyPatch, number: int, rounds: int
 ) -> None:
