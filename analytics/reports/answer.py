@@ -96,6 +96,15 @@ def _compare(
     position = query.dimensions.index(time) if time else -1
     for dimensions, metrics in earlier.rows:
         named[tuple(dimensions)] = metrics
+    if query.dimensions == (time,):
+        # A bucket without rows is left out; what it is compared with is not.
+        told = {result["dimensions"][0] for result in results}
+        empty = [_shown(metric, Cell({}), "") for metric in query.metrics]
+        then = dict(zip(has, was, strict=False))
+        missing = [label for label in has if label not in told and (then.get(label),) in named]
+        results += [{"dimensions": [label], "metrics": list(empty)} for label in missing]
+        if order_of(query)[0] == (time, "asc"):
+            results.sort(key=lambda result: str(result["dimensions"][0]))
     for result in results:
         key = list(result["dimensions"])
         if time and key[position] in has:

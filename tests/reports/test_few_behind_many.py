@@ -62,3 +62,11 @@ def test_cohorts_are_of_those_who_pass_the_filters(reporting: Over) -> None:
         asked = {"date_range": ALL, "filters": [["is", "visit:country", [country]]]}
         found = held.explore("cohorts", "site.example", asked)
         assert [week["visitors"] for week in found] == ([expected] if expected else []), country
+
+
+def test_an_earlier_day_is_told_where_the_later_one_is_empty(reporting: Over) -> None:
+    held = reporting([*people(3, "/", day=3), *people(2, "/", first=1, day=4), *people(4, "/", first=1, day=11)])
+    asked: dict[str, Any] = {"dimensions": ["time:day"], "include": {"compare": "previous_period"}}
+    found = ask(held, "visitors", "bounce_rate", **asked, date_range=["2026-11-10", "2026-11-16"])
+    days = [(line["dimensions"][0], line["metrics"][0], line["comparison"]["metrics"]) for line in found]
+    assert days == [("2026-11-10", 0, [3, 100]), ("2026-11-11", 4, [2, 100])]

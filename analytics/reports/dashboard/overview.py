@@ -138,7 +138,7 @@ async def internal(
         panels=panels_shown,
         period=period,
         without_key=headline["meta"].get("share_without_key"),
-        empty=headline["meta"].get("share_without_key") is None and not any(values),
+        empty=headline["meta"].get("share_without_key") is None and not any(values) and None not in values,
         few=all(value is None for value in values),
     )
 
