@@ -10,91 +10,41 @@ TRUNCATE TABLE IF EXISTS numbers ${on_cluster};
 -- Whether a build has its cells of two dimensions, which it can do without.
 ALTER TABLE cell_builds ${on_cluster} ADD COLUMN IF NOT EXISTS crossed Bool;
 
--- Lines of visits and of their pages anew: counts are packed, since unpacking them took longer than the question that read
--- them.
-DROP TABLE IF EXISTS visits ${on_cluster} SYNC;
+-- Counts in lines are packed, since unpacking them took longer than the question that read them.
+TRUNCATE TABLE IF EXISTS visits ${on_cluster};
 
-DROP TABLE IF EXISTS visit_pages ${on_cluster} SYNC;
+ALTER TABLE visits ${on_cluster}
+    MODIFY COLUMN number UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN held UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN unkeyed UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN pageviews UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN events UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN visits UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN visit_views UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN bounces UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN duration_ms UInt64 CODEC(T64, LZ4),
+    MODIFY COLUMN country LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN region LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN city LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN browser LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN browser_version LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN os LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN os_version LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN device LowCardinality(String) CODEC(LZ4),
+    MODIFY COLUMN counts Array(UInt32) CODEC(T64, LZ4);
 
-CREATE TABLE visits ${on_cluster}
-(
-    build UInt64,
-    day Date,
-    part Enum8('inside' = 1, 'over' = 2, 'head' = 3, 'tail' = 4, 'before' = 5, 'after' = 6),
-    number UInt32 CODEC(T64, LZ4),
-    entry_page LowCardinality(String),
-    exit_page LowCardinality(String),
-    entry_page_hostname LowCardinality(String),
-    exit_page_hostname LowCardinality(String),
-    source LowCardinality(String),
-    referrer LowCardinality(String),
-    channel LowCardinality(String),
-    utm_medium LowCardinality(String),
-    utm_source LowCardinality(String),
-    utm_campaign LowCardinality(String),
-    utm_content LowCardinality(String),
-    utm_term LowCardinality(String),
-    country LowCardinality(String),
-    region LowCardinality(String),
-    city LowCardinality(String),
-    browser LowCardinality(String),
-    browser_version LowCardinality(String),
-    os LowCardinality(String),
-    os_version LowCardinality(String),
-    device LowCardinality(String),
-    held UInt32 CODEC(T64, LZ4),
-    unkeyed UInt32 CODEC(T64, LZ4),
-    pageviews UInt32 CODEC(T64, LZ4),
-    events UInt32 CODEC(T64, LZ4),
-    visits UInt32 CODEC(T64, LZ4),
-    visit_views UInt32 CODEC(T64, LZ4),
-    bounces UInt32 CODEC(T64, LZ4),
-    duration_ms UInt64 CODEC(T64, LZ4),
-    pages Array(LowCardinality(String)),
-    names Array(LowCardinality(String)),
-    counts Array(UInt32) CODEC(T64, LZ4)
-)
-ENGINE = ${engine_everywhere}
-PARTITION BY build
-ORDER BY (part, source, number)
-SETTINGS min_bytes_for_wide_part = 1000000, max_compress_block_size = 65536, ${short_lived};
+TRUNCATE TABLE IF EXISTS visit_pages ${on_cluster};
 
-CREATE TABLE visit_pages ${on_cluster}
-(
-    build UInt64,
-    day Date,
-    part Enum8('inside' = 1, 'over' = 2, 'head' = 3, 'tail' = 4, 'before' = 5, 'after' = 6),
-    page LowCardinality(String) CODEC(ZSTD),
-    number UInt32 CODEC(T64, LZ4),
-    source LowCardinality(String) CODEC(ZSTD),
-    referrer LowCardinality(String) CODEC(ZSTD),
-    channel LowCardinality(String) CODEC(ZSTD),
-    utm_medium LowCardinality(String) CODEC(ZSTD),
-    utm_source LowCardinality(String) CODEC(ZSTD),
-    utm_campaign LowCardinality(String) CODEC(ZSTD),
-    utm_content LowCardinality(String) CODEC(ZSTD),
-    utm_term LowCardinality(String) CODEC(ZSTD),
-    country LowCardinality(String) CODEC(ZSTD),
-    region LowCardinality(String) CODEC(ZSTD),
-    city LowCardinality(String) CODEC(ZSTD),
-    browser LowCardinality(String) CODEC(ZSTD),
-    browser_version LowCardinality(String) CODEC(ZSTD),
-    os LowCardinality(String) CODEC(ZSTD),
-    os_version LowCardinality(String) CODEC(ZSTD),
-    device LowCardinality(String) CODEC(ZSTD),
-    held UInt32 CODEC(T64, LZ4),
-    unkeyed UInt32 CODEC(T64, LZ4),
-    pageviews UInt32 CODEC(T64, LZ4),
-    events UInt32 CODEC(T64, LZ4),
-    visits UInt32 CODEC(T64, LZ4),
-    visit_views UInt32 CODEC(T64, LZ4),
-    bounces UInt32 CODEC(T64, LZ4),
-    duration_ms UInt64 CODEC(T64, LZ4)
-)
-ENGINE = ${engine_everywhere}
-PARTITION BY build
-ORDER BY (part, source, page, number)
-SETTINGS min_bytes_for_wide_part = 1000000, max_compress_block_size = 65536, ${short_lived};
+ALTER TABLE visit_pages ${on_cluster}
+    MODIFY COLUMN number UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN held UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN unkeyed UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN pageviews UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN events UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN visits UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN visit_views UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN bounces UInt32 CODEC(T64, LZ4),
+    MODIFY COLUMN duration_ms UInt64 CODEC(T64, LZ4);
 
 -- Cells of two dimensions: of each page (seen, entered by, left by), for each value of what a visit says that people
 -- click on. From the lines of the same build, and read in their stead. `visitors` has the members where `kept`, which is
