@@ -77,6 +77,12 @@ def visits(columns: str) -> str:
     )
 
 
+def first_of(dimension: str, metric: str, *filters: list[Any]) -> dict[str, Any]:
+    """The question of a panel of nine lines."""
+    more = {"filters": [*filters]} if filters else {}
+    return {"metrics": ["visitors", metric], "dimensions": [dimension], "pagination": {"limit": 9}, **more}
+
+
 PANELS: dict[str, tuple[dict[str, Any], str]] = {
     "headline: visitors, page views": (
         {"metrics": ["visitors", "pageviews"]},
@@ -87,24 +93,24 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
         f"SELECT toDate(time) AS d, uniqExact(visitor) FROM events WHERE {SCOPE} GROUP BY d ORDER BY d",
     ),
     "top pages": (
-        {"metrics": ["visitors", "pageviews"], "dimensions": ["event:page"], "pagination": {"limit": 9}},
+        first_of("event:page", "pageviews"),
         BY.format("path"),
     ),
     "countries": (
-        {"metrics": ["visitors", "pageviews"], "dimensions": ["visit:country"], "pagination": {"limit": 9}},
+        first_of("visit:country", "pageviews"),
         BY.format("country"),
     ),
     "devices": (
-        {"metrics": ["visitors", "pageviews"], "dimensions": ["visit:device"], "pagination": {"limit": 9}},
+        first_of("visit:device", "pageviews"),
         BY.format("device"),
     ),
     "sources (visits)": (
-        {"metrics": ["visitors", "visits"], "dimensions": ["visit:source"], "pagination": {"limit": 9}},
+        first_of("visit:source", "visits"),
         "SELECT v[1].2 AS s, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, source')}) GROUP BY s ORDER BY n DESC LIMIT 9",
     ),
     "entry pages (visits)": (
-        {"metrics": ["visitors", "visits"], "dimensions": ["visit:entry_page"], "pagination": {"limit": 9}},
+        first_of("visit:entry_page", "visits"),
         "SELECT v[1].2 AS p, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, path')}) GROUP BY p ORDER BY n DESC LIMIT 9",
     ),
@@ -114,74 +120,39 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
         f"({visits('time, source')}) ARRAY JOIN v AS r WHERE v[1].2 = 'Google' GROUP BY d ORDER BY d",
     ),
     "from Google: countries": (
-        {
-            "metrics": ["visitors", "pageviews"],
-            "dimensions": ["visit:country"],
-            "filters": FROM_GOOGLE,
-            "pagination": {"limit": 9},
-        },
+        first_of("visit:country", "pageviews", *FROM_GOOGLE),
         "SELECT r.3 AS c, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, source, country')}) ARRAY JOIN v AS r WHERE v[1].2 = 'Google' "
         "GROUP BY c ORDER BY n DESC LIMIT 9",
     ),
     "from Google: top pages": (
-        {
-            "metrics": ["visitors", "pageviews"],
-            "dimensions": ["event:page"],
-            "filters": FROM_GOOGLE,
-            "pagination": {"limit": 9},
-        },
+        first_of("event:page", "pageviews", *FROM_GOOGLE),
         "SELECT r.3 AS p, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, source, path')}) ARRAY JOIN v AS r WHERE v[1].2 = 'Google' "
         "GROUP BY p ORDER BY n DESC LIMIT 9",
     ),
     "who saw one page: sources": (
-        {
-            "metrics": ["visitors", "visits"],
-            "dimensions": ["visit:source"],
-            "filters": [["is", "event:page", ["/page/3"]]],
-            "pagination": {"limit": 9},
-        },
+        first_of("visit:source", "visits", ["is", "event:page", ["/page/3"]]),
         "SELECT v[1].2 AS s, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, source, path')}) WHERE arrayExists(r -> r.3 = '/page/3', v) "
         "GROUP BY s ORDER BY n DESC LIMIT 9",
     ),
     "on a phone: top pages": (
-        {
-            "metrics": ["visitors", "pageviews"],
-            "dimensions": ["event:page"],
-            "filters": [["is", "visit:device", ["mobile"]]],
-            "pagination": {"limit": 9},
-        },
+        first_of("event:page", "pageviews", ["is", "visit:device", ["mobile"]]),
         BY.format("path").replace(" GROUP BY", " AND device = 'mobile' GROUP BY"),
     ),
     "in Britain: entry pages": (
-        {
-            "metrics": ["visitors", "visits"],
-            "dimensions": ["visit:entry_page"],
-            "filters": [["is", "visit:country", ["GB"]]],
-            "pagination": {"limit": 9},
-        },
+        first_of("visit:entry_page", "visits", ["is", "visit:country", ["GB"]]),
         "SELECT v[1].2 AS p, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, path, country')}) WHERE v[1].3 = 'GB' GROUP BY p ORDER BY n DESC LIMIT 9",
     ),
     "who saw one page: entry pages": (
-        {
-            "metrics": ["visitors", "visits"],
-            "dimensions": ["visit:entry_page"],
-            "filters": [["is", "event:page", ["/page/3"]]],
-            "pagination": {"limit": 9},
-        },
+        first_of("visit:entry_page", "visits", ["is", "event:page", ["/page/3"]]),
         "SELECT v[1].2 AS p, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, path')}) WHERE arrayExists(r -> r.2 = '/page/3', v) GROUP BY p ORDER BY n DESC LIMIT 9",
     ),
     "entered by one page: top pages": (
-        {
-            "metrics": ["visitors", "pageviews"],
-            "dimensions": ["event:page"],
-            "filters": [["is", "visit:entry_page", ["/page/3"]]],
-            "pagination": {"limit": 9},
-        },
+        first_of("event:page", "pageviews", ["is", "visit:entry_page", ["/page/3"]]),
         "SELECT r.2 AS p, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, path')}) ARRAY JOIN v AS r WHERE v[1].2 = '/page/3' GROUP BY p ORDER BY n DESC LIMIT 9",
     ),
@@ -194,12 +165,7 @@ PANELS: dict[str, tuple[dict[str, Any], str]] = {
         f"({visits('time, source, device')}) WHERE v[1].2 = 'Google' AND v[1].3 = 'mobile'",
     ),
     "from Google, on a phone: top pages": (
-        {
-            "metrics": ["visitors", "pageviews"],
-            "dimensions": ["event:page"],
-            "filters": [*FROM_GOOGLE, ["is", "visit:device", ["mobile"]]],
-            "pagination": {"limit": 9},
-        },
+        first_of("event:page", "pageviews", *FROM_GOOGLE, ["is", "visit:device", ["mobile"]]),
         "SELECT r.3 AS p, uniqExact(visitor) AS n, count() FROM "
         f"({visits('time, source, path, device')}) ARRAY JOIN v AS r WHERE v[1].2 = 'Google' AND r.4 = 'mobile' "
         "GROUP BY p ORDER BY n DESC LIMIT 9",
