@@ -25,7 +25,7 @@ from analytics.reports.query import Query
 from analytics.reports.querylog import Entry, QueryLog
 from analytics.reports.reporting import Reporting
 from analytics.reports.running import Running, aside, current
-from analytics.reports.saved import TYPES, Kind, Segment
+from analytics.reports.saved import TYPES, Kind
 from analytics.store import StoreUnavailable
 
 RETRY_SECONDS = "30"
@@ -224,9 +224,6 @@ class Api:
             definition = msgspec.json.decode(body, type=TYPES[kind])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise QueryError("$", str(error)) from None
-        if isinstance(definition, Segment):
-            filters = msgspec.to_builtins(definition.filters)
-            language.parse_object({"site_id": site, "metrics": ["visitors"], "date_range": "7d", "filters": filters})
         id_ = await asyncio.to_thread(self.reporting.saved.add, kind, site, definition)
         return reply({"id": id_, "definition": definition}, 201)
 

@@ -222,8 +222,7 @@ def check(query: Query) -> None:
     _unique(query.dimensions, "$.dimensions")
     if sum(map(words.is_time, query.dimensions)) > 1:
         raise QueryError("$.dimensions", "only one time dimension can be grouped by")
-    for index, filter_ in enumerate(query.filters):
-        _check_filter(filter_, f"$.filters[{index}]", 1, behavioural=False)
+    check_filters(query.filters)
     for index, (key, _) in enumerate(query.order_by or ()):
         if key not in query.metrics and key not in query.dimensions:
             raise QueryError(f"$.order_by[{index}]", f'"{key}" is not a queried metric or dimension')
@@ -232,6 +231,12 @@ def check(query: Query) -> None:
     if query.with_intervals and query.lane != "released":
         raise QueryError("$.with_intervals", 'only the released lane has intervals: set lane to "released"')
     _check_metrics(query)
+
+
+def check_filters(filters: tuple[Filter, ...]) -> None:
+    """The same of filters alone, of a query or of a segment."""
+    for index, filter_ in enumerate(filters):
+        _check_filter(filter_, f"$.filters[{index}]", 1, behavioural=False)
 
 
 def _unique(values: tuple[str, ...], path: str) -> None:

@@ -85,7 +85,10 @@ class Saved:
             connection.close()
 
     def add(self, kind: Kind, site: str, definition: Definition) -> int:
-        """Keep a definition; the same name again replaces it. The id."""
+        """Keep a definition; the same name again replaces it. The id. Raises QueryError for filters that no query may
+        have."""
+        if isinstance(definition, Segment):
+            language.check_filters(definition.filters)
         body = msgspec.json.encode(definition)
         with self._open() as connection:
             row = connection.execute(
