@@ -1,8 +1,9 @@
 """A query answered on the internal lane: statements run, joined on their dimensions, small cells out, ordered, cut.
 
 The minimum cell is a number of visitors. A row that rests on fewer is left out (a time bucket keeps its place and shows
-null), and so is whatever would let a reader work it out from the rest of the same answer. A row without a key may be
-anybody's, so it counts as a visitor of its own; metrics of visitors with a key are judged by those alone.
+null, unless no bucket can be shown), and so is whatever would let a reader work it out from the rest of the answer. A
+row without a key may be anybody's, so it counts as a visitor of its own; metrics of visitors with a key are judged by
+those alone.
 """
 
 from __future__ import annotations
@@ -59,9 +60,11 @@ def answer(engine: Engine, query: Query, setting: Setting, now: dt.datetime) -> 
     """The response body of `POST /api/v2/query`. Raises QueryError, QueryTimeout."""
     range_ = resolve(query.date_range, now=now, zone=setting.zone, earliest=setting.earliest)
     counted = count(engine, query, range_, setting)
+    earlier = _earlier(engine, query, range_, setting) if query.include.compare is not None else None
+    rows = counted.rows if earlier is None else _with_empty_buckets(query, counted, earlier)
     start = query.pagination.offset
-    page = counted.rows[start : start + query.pagination.limit]
-    results = [{"metrics": metrics, "dimensions": dimensions} for dimensions, metrics in page]
+    page = rows[start : start + query.pagination.limit]
+    results: list[dict[str, Any]] = [{"metrics": metrics, "dimensions": dimensions} for dimensions, metrics in page]
     meta: dict[str, Any] = {"minimum_cell": setting.minimum_cell, "suppressed_rows": counted.suppressed}
     if counted.warnings:
         meta["metric_warnings"] = counted.warnings
@@ -72,51 +75,56 @@ def answer(engine: Engine, query: Query, setting: Setting, now: dt.datetime) -> 
     if query.include.time_labels:
         meta["time_labels"] = labels(next(filter(words.is_time, query.dimensions)), range_)
     if query.include.total_rows:
-        meta["total_rows"] = counted.total_rows
+        meta["total_rows"] = counted.total_rows + len(rows) - len(counted.rows)
     if setting.whole_share is not None:
         meta["share_without_key"] = setting.whole_share(query.site_id, range_)
-    if query.include.compare is not None:
-        _compare(engine, query, range_, setting, results, meta)
+    if earlier is not None:
+        for result in results:
+            result["comparison"] = _comparison(query, result, earlier)
+        meta["comparison_date_range"] = earlier.range.iso_pair()
     echo = to_object(query) | {"date_range": range_.iso_pair()}
     echo["order_by"] = [list(entry) for entry in order_of(query)]
     return {"results": results, "meta": meta, "query": echo}
 
 
-def _compare(
-    engine: Engine, query: Query, range_: Range, setting: Setting, results: list[dict[str, Any]], meta: dict[str, Any]
-) -> None:
-    """Add to each row what the earlier range held: matched by label, time buckets by their position."""
+class _Earlier(msgspec.Struct, frozen=True):
+    """What a comparison is made with: rows by their labels, and of each time bucket the one in the same place."""
+
+    range: Range
+    rows: dict[Key, list[Value]]
+    buckets: dict[Any, Any]
+
+
+def _earlier(engine: Engine, query: Query, range_: Range, setting: Setting) -> _Earlier:
     assert query.include.compare is not None
     before = previous(range_, query.include.compare)
-    earlier = count(engine, query, before, setting, every=True)
+    held = count(engine, query, before, setting, every=True)
     time = next(filter(words.is_time, query.dimensions), None)
-    named: dict[Key, list[Value]] = {}
     was = labels(time, before) if time else []
     has = labels(time, range_) if time else []
-    position = query.dimensions.index(time) if time else -1
-    for dimensions, metrics in earlier.rows:
-        named[tuple(dimensions)] = metrics
-    if query.dimensions == (time,):
-        # A bucket without rows is left out; what it is compared with is not.
-        told = {result["dimensions"][0] for result in results}
-        empty = [_shown(metric, Cell({}), "") for metric in query.metrics]
-        then = dict(zip(has, was, strict=False))
-        missing = [label for label in has if label not in told and (then.get(label),) in named]
-        results += [{"dimensions": [label], "metrics": list(empty)} for label in missing]
-        if order_of(query)[0] == (time, "asc"):
-            results.sort(key=lambda result: str(result["dimensions"][0]))
-    for result in results:
-        key = list(result["dimensions"])
-        if time and key[position] in has:
-            index = has.index(key[position])
-            key[position] = was[index] if index < len(was) else None
-        found = named.get(tuple(key))
-        result["comparison"] = {
-            "dimensions": key,
-            "metrics": found,
-            "change": [_change(new, old) for new, old in zip(result["metrics"], found or [], strict=False)],
-        }
-    meta["comparison_date_range"] = before.iso_pair()
+    buckets = {label: was[place] if place < len(was) else None for place, label in enumerate(has)}
+    return _Earlier(before, {tuple(dimensions): metrics for dimensions, metrics in held.rows}, buckets)
+
+
+def _with_empty_buckets(query: Query, counted: Counted, earlier: _Earlier) -> list[tuple[list[Any], list[Value]]]:
+    """All rows, and those of time buckets that were left out while there is something to compare them with: nothing
+    happened in these, or too little to say even that."""
+    if len(query.dimensions) != 1 or not earlier.buckets:
+        return counted.rows
+    told = {dimensions[0] for dimensions, _ in counted.rows}
+    hidden = not counted.rows and counted.suppressed > 0
+    empty = [None if hidden else _shown(metric, Cell({}), "") for metric in query.metrics]
+    missing = [now for now, before in earlier.buckets.items() if now not in told and (before,) in earlier.rows]
+    return _ordered(query, [*counted.rows, *(([bucket], list(empty)) for bucket in missing)])
+
+
+def _comparison(query: Query, result: dict[str, Any], earlier: _Earlier) -> dict[str, Any]:
+    """What the earlier range held of a row: matched by label, time buckets by their position."""
+    pairs = zip(query.dimensions, result["dimensions"], strict=True)
+    key = [earlier.buckets.get(value, value) if words.is_time(name) else value for name, value in pairs]
+    found = earlier.rows.get(tuple(key))
+    change = [_change(new, old) for new, old in zip(result["metrics"], found or [], strict=False)]
+    return {"dimensions": key, "metrics": found, "change": change}
 
 
 def _change(new: Value, old: Value) -> float | None:
@@ -163,8 +171,8 @@ def count(engine: Engine, query: Query, range_: Range, setting: Setting, *, ever
         ]
         if keeps_place or (key not in small and any(value is not None for value in metrics)):
             rows.append((_labels(query, key, range_), metrics))
-    if width and 0 < sum(cell.keyed + cell.unkeyed for cell in cells.values()) < setting.minimum_cell:
-        rows = []  # all of them together are too few: not even when they came is told
+    if width and len(small) == len(cells):
+        rows = []  # they may be one person all together: not even when somebody came is told
     ordered = _ordered(query, rows)
     shown = ordered[: first.shown] if first else ordered
     return Counted(shown, len(ordered), len(small | few), range_, warnings, skipped or "")

@@ -41,7 +41,7 @@ READERS = dt.timedelta(minutes=25)  # longer than a question waits for its turn 
 UNREST = dt.timedelta(minutes=2)  # a week whose days were counted since is put together in the next round
 INTERRUPTED = dt.timedelta(hours=1)  # longer than one build takes
 LIMITS = {"max_threads": 1, "max_memory_usage": 450_000_000, "max_bytes_before_external_group_by": 150_000_000}
-MOST_PAGES = 50_000
+MOST_PAGES = 50_000  # of a day; with more, most have few visitors, and their cells would fill the memory of readers
 OUT_OF_MEMORY = 241  # of the engine's codes
 TABLES = ("cells", "visits", "visit_pages", "cross_cells")
 Now = Callable[[], dt.datetime]

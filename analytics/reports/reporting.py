@@ -184,6 +184,7 @@ class Reporting:
             )
         parameters = {name: parameter(value) for name, value in scope_parameters(site, range_).items()}
         held, unkeyed, visitors = self.pool.query(sql, parameters)[0]
+        # Of cells it is the largest set, which is at most as many as there are.
         hidden = 0 < visitors < min(self.minimum_cell, MOST_FEW)
         share = round(unkeyed / held, 4) if held and not hidden else None
         with self._lock:

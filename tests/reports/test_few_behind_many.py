@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from analytics.reports.dashboard import overview
 from analytics.reports.query import parse_object
-from tests.reports.conftest import row
+from tests.reports.conftest import NOW, row
 from tests.reports.test_answers import ALL, Over, ask, by_label, people
+from tests.reports.test_http import Outside
 
 
 def engaged(visitor: int, seconds: int = 20, scroll: int = 70) -> dict[str, Any]:
@@ -29,7 +31,8 @@ def test_an_average_of_enough_is_told(reporting: Over) -> None:
 
 
 def test_when_a_small_group_came_is_not_told(reporting: Over) -> None:
-    rows = [*people(30, "/a"), row(99, "2026-11-12 06:05:16", "/join"), row(98, "2026-11-13 08:21:06", "/join")]
+    rows = [*people(30, "/a"), row(98, "2026-11-13 08:21:06", "/join")]
+    rows += [row(99, f"2026-11-12 06:{minute:02}:16", "/join") for minute in range(9)]
     held = reporting(rows, minimum_cell=5)
     join = {"filters": [["is", "event:page", ["/join"]]]}
     for time in ("time:minute", "time:hour", "time:day", "time:month"):
@@ -70,3 +73,46 @@ def test_an_earlier_day_is_told_where_the_later_one_is_empty(reporting: Over) ->
     found = ask(held, "visitors", "bounce_rate", **asked, date_range=["2026-11-10", "2026-11-16"])
     days = [(line["dimensions"][0], line["metrics"][0], line["comparison"]["metrics"]) for line in found]
     assert days == [("2026-11-10", 0, [3, 100]), ("2026-11-11", 4, [2, 100])]
+
+
+def test_a_page_of_a_trend_keeps_to_its_limit(reporting: Over) -> None:
+    held = reporting([*people(3, "/", day=3), *people(2, "/", first=1, day=4), *people(4, "/", first=1, day=11)])
+    asked: dict[str, Any] = {"dimensions": ["time:day"], "include": {"compare": "previous_period", "total_rows": True}}
+    for limit, offset, days in ((1, 0, ["2026-11-10"]), (1, 1, ["2026-11-11"]), (1, 2, [])):
+        page = {"limit": limit, "offset": offset}
+        query = {"site_id": "site.example", "metrics": ["visitors"], "date_range": ["2026-11-10", "2026-11-16"]}
+        answer = held.ask(parse_object({**query, **asked, "pagination": page}))
+        assert [line["dimensions"][0] for line in answer["results"]] == days
+        assert answer["meta"]["total_rows"] == 2
+
+
+def test_a_comparison_does_not_say_nobody_where_few_are_hidden(reporting: Over) -> None:
+    held = reporting(
+        [*people(9, "/", day=3), *people(9, "/", first=20, day=4), *people(1, "/", day=11)], minimum_cell=5
+    )
+    asked: dict[str, Any] = {"dimensions": ["time:day"], "include": {"compare": "previous_period"}}
+    found = ask(held, "visitors", **asked, date_range=["2026-11-10", "2026-11-16"])
+    days = [(line["dimensions"][0], line["metrics"], line["comparison"]["metrics"]) for line in found]
+    assert days == [("2026-11-10", [None], [9]), ("2026-11-11", [None], [9])]
+
+
+@pytest.mark.parametrize(("visitors", "state"), [(1, "Too few visitors to show"), (0, "Nothing in this period")])
+def test_a_page_without_numbers_says_why(reporting: Over, visitors: int, state: str) -> None:
+    """Few are not nobody: nothing is drawn as zero."""
+    outside = Outside(reporting([*people(visitors, "/a", day=10), *people(9, "/", day=2)], minimum_cell=5))
+    where = "/?site=site.example&from=2026-11-10&to=2026-11-11"
+    for _ in range(20):
+        text = outside.call("GET", where, outside.analyst).text
+        if 'http-equiv="refresh"' not in text:
+            break
+    states = {"Too few visitors to show", "Nothing in this period"}
+    assert {name for name in states if name in text} == {state}
+
+
+def test_a_trend_of_which_each_day_is_hidden_is_not_drawn_as_zero(reporting: Over) -> None:
+    rows = [row(day, f"2026-11-{day:02} 10:00:00", "/") for day in range(2, 9)]
+    query = {"site_id": "site.example", "metrics": ["visitors"], "date_range": ["2026-11-01", "2026-11-10"]}
+    asked: dict[str, Any] = {**query, "dimensions": ["time:day"], "include": {"time_labels": True}}
+    answer = reporting(rows, minimum_cell=5).ask(parse_object(asked))
+    assert set(overview._series(answer, NOW)[1]) == {None}
+    assert set(overview._series({**answer, "meta": {**answer["meta"], "suppressed_rows": 0}}, NOW)[1]) == {0}

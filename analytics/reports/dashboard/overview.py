@@ -162,9 +162,11 @@ def _figures(view: View, answer: dict[str, Any]) -> list[Figure]:
 def _series(answer: dict[str, Any], now: dt.datetime) -> tuple[list[str], list[Any]]:
     """Every bucket of the range that has begun: zero where nothing happened, None where too few came to show."""
     found = {row["dimensions"][0]: row["metrics"][0] for row in answer["results"]}
+    hidden = answer["meta"].get("suppressed_rows") and all(value is None for value in found.values())
+    absent = None if hidden else 0
     until = f"{now:%Y-%m-%d %H:%M:%S}"  # of hours that are still to come, zero would be a claim
     labelled = [label for label in answer["meta"]["time_labels"] if label <= until] or answer["meta"]["time_labels"]
-    return labelled, [found.get(label, 0) for label in labelled]
+    return labelled, [found.get(label, absent) for label in labelled]
 
 
 def _before(answer: dict[str, Any], labelled: list[str]) -> list[Any]:
