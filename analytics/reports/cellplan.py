@@ -97,6 +97,14 @@ class Texts(msgspec.Struct, frozen=True):
     rest: str = ""
 
 
+def columns(dimensions: Iterable[str], metrics: Iterable[str], keyed: str, unkeyed: str) -> str:
+    """What each statement of an answer selects, in the order in which it is read: dimensions, metrics, and how many
+    visitors and rows without a key a group rests on."""
+    named = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
+    named += [f"{sql} AS m{n}" for n, sql in enumerate(metrics)]
+    return ", ".join([*named, f"{keyed} AS with_key", f"{unkeyed} AS without_key"])
+
+
 class CellQuestion(msgspec.Struct, frozen=True):
     """What is asked of the cells: the kind of them, the cube, the metrics as SQL."""
 
@@ -150,10 +158,8 @@ def statement(query: Query, range_: Range, asked: CellQuestion, cover: Cover, li
     group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}\n{asked.having}" if dimensions else ""
 
     def select(metrics: Iterable[str], keyed: str, narrower: str = "", more: str = "") -> str:
-        columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
-        columns += [f"{sql} AS m{n}" for n, sql in enumerate(metrics)]
         return (
-            f"SELECT {', '.join(columns)}, {keyed} AS keyed, {unkeyed} AS unkeyed{more}\nFROM cells\n"
+            f"SELECT {columns(dimensions, metrics, keyed, unkeyed)}{more}\nFROM cells\n"
             f"WHERE kind = {{kind:String}} AND cube = {{cube:String}} AND build IN {{builds:Array(UInt64)}}\n"
             f"  AND {parts}\n  AND {condition_}{narrower}{group}\nLIMIT {limit}"
         )

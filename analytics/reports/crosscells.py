@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from analytics.reports import expressions
-from analytics.reports.cellplan import MEMBERS, PARTS, Texts
+from analytics.reports.cellplan import MEMBERS, PARTS, Texts, columns
 from analytics.reports.conditions import Parameters
 from analytics.reports.holdings import Cover
 from analytics.reports.lines import ROW_PARTS, column
@@ -81,10 +81,8 @@ def cross(
     unkeyed = "sum(unkeyed)" if cube.sums is ROWS else "toUInt64(0)"
 
     def select(visitors: str, from_: str, more: str = "") -> str:
-        columns = ["key AS d0"]
-        columns += [f"{visitors if m == 'visitors' else sql} AS m{n}" for n, (m, sql) in enumerate(metrics.items())]
-        columns += [f"{visitors} AS with_key", f"{unkeyed} AS without_key{more}"]
-        return f"SELECT {', '.join(columns)}\n{from_}\nGROUP BY d0\nLIMIT {limit}"
+        counted = [visitors if name == "visitors" else sql for name, sql in metrics.items()]
+        return f"SELECT {columns(['key'], counted, visitors, unkeyed)}{more}\n{from_}\nGROUP BY d0\nLIMIT {limit}"
 
     own = ", ".join(cube.sums)
     summed = ", ".join(f"sum(v.{name}) AS {name}" for name in cube.sums)

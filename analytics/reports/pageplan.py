@@ -8,7 +8,7 @@ line of it. Pure, like `visitplan`, which answers what is asked of more.
 from __future__ import annotations
 
 from analytics.reports import crosscells, visitplan, words
-from analytics.reports.cellplan import PARTS, SAME, TIME, Texts, condition
+from analytics.reports.cellplan import PARTS, SAME, TIME, Texts, columns, condition
 from analytics.reports.conditions import Parameters
 from analytics.reports.daterange import Range, bucket_of
 from analytics.reports.holdings import Cover
@@ -71,10 +71,8 @@ def statement(
         return lines_of("visit_pages", parts, where + narrower)
 
     def select(table: dict[str, str], narrower: str = "", more: str = "") -> str:
-        columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
-        columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
-        columns += [f"{table['visitors']} AS with_key", f"{unkeyed} AS without_key{more}"]
-        return f"SELECT {', '.join(columns)}\n{source(narrower)}{group}\nLIMIT {limit}"
+        selected = columns(dimensions, [table[m] for m in metrics], table["visitors"], unkeyed)
+        return f"SELECT {selected}{more}\n{source(narrower)}{group}\nLIMIT {limit}"
 
     values = {**parameters.values, **builds_of(cover), "first": range_.first_day, "last": range_.last_day}
     whole = Texts(select(table), values)

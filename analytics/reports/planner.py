@@ -139,12 +139,9 @@ def _statement(
     else:
         selected = [_row_metric(builder, m) for m in metrics]
         counted = ["uniqExactIf(visitor, visitor != 0)", "countIf(visitor = 0)"]
-    columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
-    columns += [f"{sql} AS m{n}" for n, sql in enumerate(selected)]
-    columns += [f"{counted[0]} AS keyed", f"{counted[1]} AS unkeyed"]
     source = _source(builder, condition)
     group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}" if dimensions else ""
-    sql = f"SELECT {', '.join(columns)}\n{source}{group}\nLIMIT {MAX_GROUPS + 1}"
+    sql = f"SELECT {cellplan.columns(dimensions, selected, *counted)}\n{source}{group}\nLIMIT {MAX_GROUPS + 1}"
     parameters = {**builder.parameters.values, **scope_parameters(query.site_id, range_)}
     return Statement(sql, {**parameters, "zone": range_.zone, "first": range_.first_day}, query.dimensions, metrics)
 

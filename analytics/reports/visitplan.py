@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from analytics.reports import cellplan, crosscells, expressions, words
-from analytics.reports.cellplan import LONG, PARTS, SAME, TIME, Texts
+from analytics.reports.cellplan import LONG, PARTS, SAME, TIME, Texts, columns
 from analytics.reports.conditions import Builder, Fields, Parameters, compare, reads_rows
 from analytics.reports.daterange import Range, bucket_of
 from analytics.reports.goals import Goal
@@ -174,11 +174,9 @@ def statement(
         return f"FROM (SELECT * {lines})\n{STEPS}\nWHERE n > 0 AND {steps}" if by_step else lines
 
     def select(table: dict[str, str], narrower: str = "", more: str = "") -> str:
-        columns = [f"{sql} AS d{n}" for n, sql in enumerate(dimensions)]
-        columns += [f"{table[m]} AS m{n}" for n, m in enumerate(metrics)]
-        columns += [f"{table['visitors']} AS with_key", f"{unkeyed} AS without_key{more}"]
+        selected = columns(dimensions, [table[m] for m in metrics], table["visitors"], unkeyed)
         blocks = BLOCKS if stepwise or by_step else ""
-        return f"SELECT {', '.join(columns)}\n{source(narrower)}{group}\nLIMIT {limit}{blocks}"
+        return f"SELECT {selected}{more}\n{source(narrower)}{group}\nLIMIT {limit}{blocks}"
 
     values = {**line.parameters.values, **builds_of(cover), "first": range_.first_day, "last": range_.last_day}
     whole = Texts(select(table), values)
