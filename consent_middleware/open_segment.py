@@ -33,8 +33,8 @@ class OpenSegment:
     """The open segment of one worker."""
 
     __slots__ = (
-        *("blocks_fd", "born", "controls", "counted", "end", "limit", "map", "mapped", "path", "reserved", "rows"),
-        *("rows_fd", "synced", "synced_rows"),
+        *("blocks_fd", "born", "controls", "counted", "end", "flushed", "limit", "map", "mapped", "path", "reserved"),
+        *("rows", "rows_fd", "synced", "synced_rows"),
     )
 
     def __init__(self, folder: Path, number: int) -> None:
@@ -42,6 +42,7 @@ class OpenSegment:
         self.born = time.monotonic()
         self.end = self.synced = self.counted = 0  # offsets: of the rows, of the blocks, of what was taken off the room
         self.rows = self.synced_rows = 0
+        self.flushed = 0  # how long the map was at the last sync
         self.limit = 0  # up to this offset a row goes in without further thought
         self.mapped = self.reserved = CHUNK_BYTES  # rows go in up to the first; the map is as long as the second
         self.controls = False
@@ -89,6 +90,18 @@ class OpenSegment:
         with lock:
             self.mapped = max(self.mapped, reserved)
 
+    def fill(self, size: int) -> None:
+        """Room for `size` bytes at least, with all its pages, in a segment that no row goes into yet. Raises OSError.
+
+        A read writes zeros into the pages while other threads go on; `madvise` has them all stand still.
+        """
+        size = -(-size // CHUNK_BYTES) * CHUNK_BYTES
+        if size > self.reserved:
+            reserve(self.rows_fd, self.reserved, size - self.reserved)
+            self._lengthen(size)
+            with open("/dev/zero", "rb", buffering=0) as zeros, memoryview(self.map)[self.mapped : size] as pages:
+                self.mapped += zeros.readinto(pages) or 0
+
     def _next(self, size: int, most: int) -> int:
         """How long the map has to be for `size` more bytes; twice as long as it was, but at most by `most`."""
         size = max(size, min(self.mapped, most))
@@ -111,6 +124,45 @@ class OpenSegment:
         checksum = 0
         for place in range(start, end, STEP_BYTES):
             checksum = zlib.crc32(self.map[place : min(place + STEP_BYTES, end)], checksum)
+        return checksum
+
+    def write_block(self, end: int, rows: int, *, last: bool = False) -> Exception | None:
+        """Sync the rows up to `end`, which are `rows` in all, and then say so. What went wrong comes back.
+
+        `last`: no row follows, and the map is given up.
+        """
+        if end <= self.synced:
+            return None
+        try:
+            checksum = self._give_up(end) if last else self._let_go(end)
+            os.fdatasync(self.rows_fd)
+            write_whole(self.blocks_fd, b"%d %d %08x\n" % (end, rows - self.synced_rows, checksum))
+            os.fdatasync(self.blocks_fd)
+        except Exception as failure:  # whatever it is, nobody may wait for ever
+            return failure
+        self.synced, self.synced_rows = end, rows
+        return None
+
+    # The system forbids writing into each page while it goes to the disk, and of one that is mapped it tells every
+    # processor that this process runs on: an interrupt a page. Pages that leave our memory together cost one in all.
+
+    def _give_up(self, end: int) -> int:
+        """Close the map; the checksum of the rows that are not synced. Other threads go on: nothing is copied."""
+        with memoryview(self.map)[self.synced : end] as rows:
+            checksum = zlib.crc32(rows)
+        self.map.close()
+        return checksum
+
+    def _let_go(self, end: int) -> int:
+        """The same while rows go on: the pages leave our memory, not the page cache, and come back when needed."""
+        checksum = self.checksum(self.synced, end)
+        start = self.synced // mmap.PAGESIZE * mmap.PAGESIZE
+        # What was made ahead goes to the disk as well, the first time.
+        stop = end if self.flushed == self.reserved else self.reserved
+        self.flushed = self.reserved
+        if stop - start > mmap.PAGESIZE:
+            with contextlib.suppress(OSError, ValueError):
+                self.map.madvise(mmap.MADV_DONTNEED, start, stop - start)
         return checksum
 
     def close(self, *, whole: bool = True) -> None:

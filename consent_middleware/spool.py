@@ -10,8 +10,10 @@ tells the loader whether it lives. A segment is three files:
 
 A row is copied into the page cache before `append` returns (the file is mapped into memory), so it survives `kill -9`.
 A thread syncs the data and then writes and syncs the block's line, at once when someone waits for it (group commit) and
-every second otherwise. What lies behind the last block is believed up to its last newline as long as the machine did
-not restart in between. Room on the disk is reserved before it is mapped: a full disk is an error, and no signal.
+every second otherwise. Where rows come in fast they go on in another segment meanwhile, which that thread keeps ready:
+whoever writes into a page that is being synced may have to wait for the disk. What lies behind the last block is
+believed up to its last newline as long as the machine did not restart in between.
+Room on the disk is reserved before it is mapped: a full disk is an error, and no signal.
 """
 
 from __future__ import annotations
@@ -32,17 +34,15 @@ import msgspec
 
 from consent_middleware.open_segment import MAX_CHUNK_BYTES, OpenSegment, sync_folder, write_whole
 from consent_middleware.spool_values import Control, Kind, SpoolLimits
+from consent_middleware.waiters import SpoolFull as SpoolFull
+from consent_middleware.waiters import Waiter, tell
 
 log = logging.getLogger("consent_middleware")
 
+BUSY_BYTES: Final = 256 * 1024  # that came since the last sync: the next ones go into another segment
 # Where a file system copies on write, even reserved room can end: the last of the disk is not for us.
 SPARE_BYTES: Final = 16 * 1024 * 1024
 SPARE_SHARE: Final = 100  # a hundredth of a small disk
-Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
-
-
-class SpoolFull(Exception):
-    """The limits of the spool are reached; the oldest undelivered data is kept and new events are refused."""
 
 
 class Spool:
@@ -69,6 +69,8 @@ class Spool:
     def _begin(self) -> None:
         self._wake = threading.Event()
         self._segment: OpenSegment | None = None
+        self._ready: OpenSegment | None = None  # the next one, with all its pages
+        self._left: list[OpenSegment] = []  # not synced yet, but no row goes into them any more
         self._owner: IO[bytes] | None = None
         self._own: Path | None = None
         self._syncer: threading.Thread | None = None
@@ -76,7 +78,7 @@ class Spool:
         self._waiting: list[Waiter] = []
         self._room = self.limits.total_bytes  # bytes that may still go in, behind `counted` of the open segment
         self._closing = False
-        self._rows = 0  # in the segments that were closed
+        self._rows = 0  # in the segments that were left
         self.dropped = 0
 
     @property
@@ -125,7 +127,12 @@ class Spool:
         """The open segment, with room for a row. Raises SpoolFull, or OSError when the disk says so."""
         if self._room < size:
             raise SpoolFull
-        segment = self._segment or self._open_segment()
+        segment = self._segment
+        if segment is not None and self._ready is not None and size <= self._ready.mapped:
+            self._leave(segment)
+            self._wake.set()
+            segment = None
+        segment = segment or self._open_segment()
         if self._count(segment) < size:  # of the first row it is known only now
             raise SpoolFull
         if segment.end + size > segment.mapped:
@@ -177,9 +184,13 @@ class Spool:
             self._own, self._owner = self._claim()
             self._syncer = threading.Thread(target=self._sync_for_ever, name="spool", daemon=True)
             self._syncer.start()
-        self._number += 1
-        self._segment = OpenSegment(self._own, self._number)
-        return self._segment
+        segment, self._ready = self._ready, None
+        if segment is None:
+            self._number += 1
+            segment = OpenSegment(self._own, self._number)
+        segment.born = time.monotonic()
+        self._segment = segment
+        return segment
 
     def _claim(self) -> tuple[Path, IO[bytes]]:
         """A folder that has its name only once its lock is held: the loader never sees it without an owner."""
@@ -200,12 +211,16 @@ class Spool:
         return own, owner
 
     def _sync_for_ever(self) -> None:
-        measured = time.monotonic()
+        measured = synced = time.monotonic()
         while not self._closing:
             self._wake.wait(self.limits.sync_seconds)
             self._wake.clear()
             try:
-                self.sync()
+                due = time.monotonic() - synced >= self.limits.sync_seconds
+                with self._syncing:
+                    self._sync(due=due)
+                if due:
+                    synced = time.monotonic()
                 if time.monotonic() - measured >= self.limits.sync_seconds:
                     room = self._measure()
                     with self._lock:
@@ -217,76 +232,110 @@ class Spool:
     def sync(self) -> None:
         """Make all rows durable, write their block, close the segment when it is large or old, tell who waits."""
         with self._syncing:
-            self._sync()
+            self._sync(due=True)
 
-    def _sync(self) -> None:
+    def _sync(self, *, due: bool) -> None:
+        """Make the rows of the segments that were left durable; those of the open one when it is due or awaited."""
         with self._lock:
-            segment = self._segment
             waiting, self._waiting = self._waiting, []
-            if segment is None:
-                return
-            end, rows = segment.end, segment.rows
-            closing = (
-                end >= self.limits.segment_bytes
-                or time.monotonic() - segment.born >= self.limits.segment_seconds
-                or self._closing
-            )  # an empty one too: it would be the oldest one day, and stop all workers
-            if closing:
+            due = due or bool(waiting)
+            segment = self._segment
+            if segment is not None and self._is_over(segment, due=due):
                 self._leave(segment)
+            left, self._left = self._left, []
+            segment = self._segment if due else None
+            end, rows = (segment.end, segment.rows) if segment is not None else (0, 0)
+        came = sum(gone.end - gone.synced for gone in left)
         error: Exception | None = None
-        try:
-            if end > segment.synced:
-                os.fdatasync(segment.rows_fd)
-                checksum = segment.checksum(segment.synced, end)
-                write_whole(segment.blocks_fd, b"%d %d %08x\n" % (end, rows - segment.synced_rows, checksum))
-                os.fdatasync(segment.blocks_fd)
-                segment.synced, segment.synced_rows = end, rows
-        except Exception as failure:  # whatever it is, nobody may wait for ever
-            error = failure
-            with self._lock:  # nothing more goes into a segment whose blocks are uncertain
-                if self._segment is segment:
-                    self._leave(segment)
+        for gone in left:
+            failure = gone.write_block(gone.end, gone.rows, last=True)
+            error = error or failure
+            with contextlib.suppress(OSError):  # the rows are safe, and the loader can do without an end
+                gone.close(whole=failure is None)
+        if segment is not None:
+            came += end - segment.synced
+            failure = segment.write_block(end, rows)
+            error = error or failure
+            if failure is not None:
+                with self._lock:  # nothing more goes into a segment whose blocks are uncertain
+                    if self._segment is segment:
+                        self._leave(segment)
+                    self._left.remove(segment)  # a later sync that succeeds would prove nothing
                     waiting += self._waiting  # of rows that came meanwhile: no later sync covers them
                     self._waiting = []
-        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-        for loop, future in waiting:
-            by_loop.setdefault(loop, []).append(future)
-        for loop, futures in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(_settle, futures, error)
-        with contextlib.suppress(OSError):  # the rows are safe, and the loader can do without an end
-            if closing or error is not None:
-                segment.close(whole=error is None)
-            else:
-                self._prepare(segment)
+                with contextlib.suppress(OSError):
+                    segment.close(whole=False)
+        tell(waiting, error)
+        self._prepare(came)
+
+    def _is_over(self, segment: OpenSegment, *, due: bool) -> bool:
+        return (
+            segment.end >= self.limits.segment_bytes
+            or time.monotonic() - segment.born >= self.limits.segment_seconds
+            or self._closing
+            or (due and self._ready is not None and segment.end - segment.synced >= BUSY_BYTES)
+        )  # an empty one too: it would be the oldest one day, and stop all workers
 
     def _leave(self, segment: OpenSegment) -> None:
-        """The next row goes into another segment."""
+        """The next row goes into another segment. Under the lock."""
         self._count(segment)
         self._rows += segment.rows
         self._segment = None
+        self._left.append(segment)
 
-    def _prepare(self, segment: OpenSegment) -> None:
-        """Map the pages that the next rows need, so that no row has to wait for it."""
-        if segment.mapped - segment.end < min(segment.mapped, MAX_CHUNK_BYTES) // 2:
+    def _prepare(self, came: int) -> None:
+        """Make the pages that the next rows need, so that no row has to wait for it. `came`: bytes in the last sync."""
+        segment, ready, own = self._segment, self._ready, self._own
+        if segment is not None and segment.mapped - segment.end < min(segment.mapped, MAX_CHUNK_BYTES) // 2:
             with contextlib.suppress(OSError):  # a full disk: the row that does not fit says so
                 segment.extend_ahead(self._lock)
+        if ready is not None and time.monotonic() - ready.born >= self.limits.segment_seconds:
+            with self._lock:
+                unused = self._ready is ready
+                self._ready = None if unused else self._ready
+            if unused:
+                with contextlib.suppress(OSError):
+                    ready.close()
+        elif ready is None and own is not None and not self._closing and (came >= BUSY_BYTES or self._ages(segment)):
+            with contextlib.suppress(OSError):
+                self._make_ready(own, min(2 * came, self.limits.block_bytes))
         with self._lock:
-            if self._segment is segment:
-                self._count(segment)
-                self._set_limit(segment)
+            if self._segment is not None:
+                self._count(self._segment)
+                self._set_limit(self._segment)
+
+    def _ages(self, segment: OpenSegment | None) -> bool:
+        """The segment holds rows, and is going to be closed before long."""
+        if segment is None or not segment.rows:
+            return False
+        return time.monotonic() - segment.born >= self.limits.segment_seconds - 2 * self.limits.sync_seconds
+
+    def _make_ready(self, own: Path, size: int) -> None:
+        """The next segment, with room for `size` bytes. Raises OSError."""
+        with self._lock:
+            self._number = number = self._number + 1
+        segment = OpenSegment(own, number)
+        unused = True
+        try:
+            segment.fill(size)
+            with self._lock:
+                if number == self._number:  # else a row could not wait, and this one would be out of order
+                    self._ready, unused = segment, False
+        finally:
+            if unused:
+                segment.close()
 
     def _measure(self) -> int:
         """How much room is left beside the open segment: from all workers' segments, the oldest one's age, the disk."""
         total, oldest = 0, self._now()
-        segment = self._segment
-        open_now = segment.path.as_posix() if segment is not None else ""
+        ours = [segment.path.as_posix() for segment in (self._segment, self._ready) if segment is not None]
         for worker in _entries(self.folder):
             for entry in _entries(Path(worker.path)) if worker.is_dir() else ():
                 if entry.name.endswith(".rows"):
                     with contextlib.suppress(FileNotFoundError):
                         status = entry.stat()
-                        total += status.st_size if entry.path != open_now else 0
+                        if entry.path not in ours:
+                            total += status.st_size
                         oldest = min(oldest, status.st_mtime)
         if self._now() - oldest > self.limits.oldest_seconds:
             return 0
@@ -315,9 +364,9 @@ class Spool:
         with self._syncing, self._lock:
             if self._segment is not None:  # what came after the sync has no block: the loader looks for it
                 self._segment.close(whole=not self._segment.end)
-            for loop, future in self._waiting:
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(_settle, [future], OSError("the spool was closed"))
+            if self._ready is not None:
+                self._ready.close()
+            tell(self._waiting, OSError("the spool was closed"))
             if self._owner is not None:
                 self._owner.close()
             self._begin()
@@ -334,16 +383,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _settle(futures: list[asyncio.Future[None]], error: Exception | None) -> None:
-    for future in futures:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(SpoolFull(str(error)))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

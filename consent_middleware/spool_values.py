@@ -16,7 +16,7 @@ class SpoolLimits(msgspec.Struct, frozen=True):
     oldest_seconds: float = 14 * 86_400
     segment_bytes: int = 32 * 1024 * 1024
     segment_seconds: float = 30.0  # rows leave the spool soon after they were loaded, which erasure relies on
-    block_bytes: int = 1024 * 1024
+    block_bytes: int = 4 * 1024 * 1024
     sync_seconds: float = 1.0
 
 

@@ -78,9 +78,11 @@ def segments(spool: Path) -> Iterator[Segment]:
     for worker in workers:
         with contextlib.suppress(FileNotFoundError):
             lives = owner_lives(worker)
-            paths = sorted(worker.glob("*.blocks"))
+            paths = [path.with_suffix(".rows") for path in sorted(worker.glob("*.blocks"))]
+            # A worker that goes on in the next segment never comes back. One that lies ready has no row yet.
+            begun = [number for number, path in enumerate(paths) if _has_row(path)] if lives else [len(paths)]
             for number, path in enumerate(paths):
-                yield _read(path.with_suffix(".rows"), still_written=lives and number == len(paths) - 1)
+                yield _read(path, still_written=number >= max(begun, default=0))
 
 
 def remove_empty_workers(spool: Path) -> None:
@@ -129,8 +131,16 @@ def _read(path: Path, *, still_written: bool) -> Segment:
         if keep:
             blocks.append(Block(start, start + keep, tail.count(b"\n", 0, keep), None))
     # Looked at after the blocks: a row of before is in a block or seen here.
-    unsynced = not finished and size > start and _bytes(path, start, start + 1) not in (b"", b"\0")
+    unsynced = not finished and _has_row(path, start)
     return Segment(f"{path.parent.name}/{path.stem}", path, tuple(blocks), finished, torn, born, unsynced)
+
+
+def _has_row(path: Path, start: int = 0) -> bool:
+    """Whether a row begins there: zeros are room that was never written to."""
+    try:
+        return _bytes(path, start, start + 1) not in (b"", b"\0")
+    except FileNotFoundError:  # a worker is making it, or a loader ended while taking it away
+        return False
 
 
 def _bytes(path: Path, start: int, end: int) -> bytes:

@@ -124,3 +124,64 @@ def test_the_checksum_in_steps_is_the_checksum(segment: OpenSegment) -> None:
     segment.map[5 : 5 + len(data)] = data
     assert segment.checksum(5, 5 + len(data)) == zlib.crc32(data)
     assert segment.checksum(5, 5) == 0
+
+
+def test_rows_go_on_while_others_are_synced_and_their_pages_leave_memory(segment: OpenSegment) -> None:
+    segment.extend(4 * CHUNK_BYTES)
+    written = b""
+    for number in range(6):
+        more = os.urandom(CHUNK_BYTES // 2 - 11 * number) + b"\n"
+        segment.map[segment.end : segment.end + len(more)] = more
+        written += more
+        segment.end += len(more)
+        assert segment.write_block(segment.end - 3, number) is None  # the last three bytes came behind its back
+        assert segment.map[: segment.end] == written
+    assert segment.path.read_bytes().rstrip(b"\0") == written
+    lines = segment.path.with_suffix(".blocks").read_bytes().splitlines()[1:]
+    start = 0
+    for line in lines:
+        end, checksum = int(line.split()[0]), int(line.split()[2], 16)
+        assert checksum == zlib.crc32(written[start:end])
+        start = end
+    assert start == segment.end - 3
+
+
+def test_the_last_block_gives_the_map_up_and_holds_all_rows(segment: OpenSegment) -> None:
+    segment.map[:9] = b"one\ntwo\n\0"
+    segment.end = 4
+    assert segment.write_block(4, 1) is None
+    assert segment.write_block(8, 2, last=True) is None
+    assert segment.map.closed
+    assert segment.path.read_bytes()[:8] == b"one\ntwo\n"
+    assert segment.path.with_suffix(".blocks").read_bytes().splitlines()[2] == b"8 1 %08x" % zlib.crc32(b"two\n")
+
+
+def test_a_sync_that_fails_says_so_and_writes_no_block(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    segment.map[:4] = b"one\n"
+    monkeypatch.setattr(os, "fdatasync", fail)
+    assert isinstance(segment.write_block(4, 1), OSError)
+    assert segment.synced == segment.synced_rows == 0
+    assert segment.path.with_suffix(".blocks").read_bytes().count(b"\n") == 1
+
+
+def test_a_segment_that_is_filled_has_all_its_pages_and_is_empty(segment: OpenSegment) -> None:
+    segment.fill(5 * CHUNK_BYTES + 1)
+    assert (
+        segment.mapped == segment.reserved == len(segment.map) == os.fstat(segment.rows_fd).st_size == 6 * CHUNK_BYTES
+    )
+    assert segment.map[:] == bytes(6 * CHUNK_BYTES)
+    segment.fill(CHUNK_BYTES)
+    assert segment.mapped == 6 * CHUNK_BYTES
+
+
+def test_a_segment_that_can_not_be_filled_says_so(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        segment.fill(3 * CHUNK_BYTES)
+    assert segment.mapped == len(segment.map) == CHUNK_BYTES
