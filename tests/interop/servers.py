@@ -12,10 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+UVICORN = ("uvicorn", "{app}", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning")
 COMMANDS = {
-    "uvicorn": ("uvicorn", "{app}", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning"),
+    "uvicorn": (*UVICORN, "--loop", "asyncio", "--http", "h11"),
+    # What `uvicorn[standard]` installs, and most sites run.
+    "uvicorn-standard": (*UVICORN, "--loop", "uvloop", "--http", "httptools"),
     "hypercorn": ("hypercorn", "{app}", "--bind", "127.0.0.1:{port}", "--log-level", "WARNING"),
-    "granian": ("granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "{app}"),
+    "granian": (
+        *("granian", "--interface", "asgi", "--loop", "asyncio", "--host", "127.0.0.1", "--port", "{port}", "{app}"),
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""The same small site in six frameworks under three servers: none of them sets or sees what was not granted."""
+"""The same small site in six frameworks under four servers: none of them sets or sees what was not granted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 from tests.interop.servers import serving
 
 FRAMEWORKS = ("starlette", "fastapi", "django", "litestar", "quart", "falcon")
-SMOKE = {("hypercorn", "starlette"), ("granian", "starlette")}
+SMOKE = {("uvicorn-standard", "starlette"), ("hypercorn", "starlette"), ("granian", "starlette")}
 MATRIX = [
     pytest.param(
         framework,
@@ -20,7 +20,7 @@ MATRIX = [
         id=f"{framework}-{server}",
         marks=[] if server == "uvicorn" or (server, framework) in SMOKE else [pytest.mark.audit],
     )
-    for server in ("uvicorn", "hypercorn", "granian")
+    for server in ("uvicorn", "uvicorn-standard", "hypercorn", "granian")
     for framework in FRAMEWORKS
 ]
 TRACKER = '<script src="https://counter.example.net/count.js">'
