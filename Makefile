@@ -2,7 +2,7 @@
 # Needed beforehand: Python 3.11 or newer, make, git, and a package registry.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test audit bench compiled mutants screenshots docs reference supply sbom lint format clean
+.PHONY: help setup demo test audit bench compiled wheels mutants screenshots docs reference supply sbom lint format clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -21,6 +21,7 @@ help:
 	@echo "make audit        every test, whole (long)"
 	@echo "make bench        the benchmarks, one table each, peers in the same run"
 	@echo "make compiled     the optional compiled wheel in build/compiled, and the gate's tests against it (needs a C compiler)"
+	@echo "make wheels       the wheels of a release into dist/: the pure one, and the compiled one of this platform"
 	@echo "make mutants      small faults planted into gate, decision, token, bounds and budget; what survives is listed"
 	@echo "make screenshots  pictures of the pages and the dashboard into docs/images/"
 	@echo "make docs         the documentation into site/"
@@ -53,6 +54,9 @@ bench: $(READY)
 compiled: $(READY)
 	@$(PYTHON) scripts/compiled.py build
 	@$(PYTHON) scripts/compiled.py run -m pytest -q -m "not audit" -n 2 $(or $(ARGS),$(COMPILED_TESTS))
+
+wheels: $(READY)
+	@$(PYTHON) scripts/compiled.py wheels
 
 mutants: $(READY)
 	@.venv/bin/mutmut run --max-children 2 $(ARGS) > /dev/null

@@ -37,6 +37,18 @@ def test_no_compiled_file_lies_beside_a_source() -> None:
 
 
 @pytest.mark.audit
+@pytest.mark.timeout(600)
+def test_pip_takes_the_compiled_wheel_of_a_release_where_it_fits(tmp_path: Path) -> None:
+    subprocess.run(["make", "wheels"], cwd=ROOT, check=True, capture_output=True, timeout=500)
+    pip = [sys.executable, "-m", "pip", "download", "--no-index", "--no-deps", "--find-links", str(ROOT / "dist")]
+    subprocess.run([*pip, "-d", str(tmp_path / "here"), "consent-middleware"], check=True, capture_output=True)
+    elsewhere = ["--platform", "win_amd64", "--only-binary", ":all:", "-d", str(tmp_path / "elsewhere")]
+    subprocess.run([*pip, *elsewhere, "consent-middleware"], check=True, capture_output=True)
+    assert not [path for path in (tmp_path / "here").iterdir() if "none-any" in path.name]
+    assert [path for path in (tmp_path / "elsewhere").iterdir() if "none-any" in path.name]
+
+
+@pytest.mark.audit
 @pytest.mark.timeout(3600)
 def test_the_compiled_wheel_does_what_the_sources_do() -> None:
     done = subprocess.run(["make", "compiled"], cwd=ROOT, capture_output=True, text=True, timeout=3500)
