@@ -8,11 +8,11 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analytics.ingest.segments import Segment, read_block, segments
-from consent_middleware import open_segment
 from consent_middleware.open_segment import CHUNK_BYTES, OpenSegment
 from consent_middleware.spool import BUSY_BYTES, Spool
 from consent_middleware.spool_values import SpoolLimits
@@ -183,18 +183,22 @@ def test_a_next_segment_that_comes_too_late_is_not_used(tmp_path: Path, monkeypa
     with busy.spool._lock:
         busy.spool._leave(busy.open)
     busy.append(BUSY_BYTES // 1000 + 1)  # the ready one is in use now
-    real = OpenSegment.fill
+    real = os.posix_fallocate
+    filled: list[int] = []
 
-    def meanwhile(segment: OpenSegment, size: int) -> None:
-        real(segment, size)
-        if busy.spool._segment is not None:
-            with busy.spool._lock:
-                busy.spool._leave(busy.open)
-        busy.append(2)
+    def meanwhile(descriptor: int, start: int, size: int) -> None:
+        real(descriptor, start, size)
+        if start == CHUNK_BYTES and not filled:
+            filled.append(size)
+            if busy.spool._segment is not None:
+                with busy.spool._lock:
+                    busy.spool._leave(busy.open)
+            busy.append(2)
 
     with monkeypatch.context() as patch:
-        patch.setattr(OpenSegment, "fill", meanwhile)
+        patch.setattr(os, "posix_fallocate", meanwhile)
         busy.spool.sync()
+    assert filled
     assert busy.spool._ready is None
     names = [segment.path.stem for segment in found(busy.folder) if segment.end or segment.unsynced]
     assert busy.open.path.stem == max(names)
@@ -301,15 +305,15 @@ def test_a_segment_that_is_soon_too_old_has_a_next_one(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=0.1, segment_seconds=0.4))
     made: list[str] = []
     main = threading.get_ident()
-    real = OpenSegment.__init__
+    real = os.open
 
-    def init(segment: OpenSegment, folder: Path, number: int) -> None:
-        if threading.get_ident() == main:
-            made.append(f"{number}")
-        real(segment, folder, number)
+    def open_(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if threading.get_ident() == main and str(path).endswith(".rows"):
+            made.append(Path(path).stem)
+        return real(path, flags, *more, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OpenSegment, "__init__", init)
+        patch.setattr(os, "open", open_)
         end = time.monotonic() + 1.5
         rows = 0
         while time.monotonic() < end:
@@ -318,7 +322,7 @@ def test_a_segment_that_is_soon_too_old_has_a_next_one(tmp_path: Path) -> None:
             time.sleep(0.005)
         spool.close()
     assert len(list(tmp_path.rglob("*.rows"))) >= 3
-    assert made == ["1"], "no row had to wait for files to be made"
+    assert made == ["00000001"], "no row had to wait for files to be made"
     assert believed(tmp_path / "spool") == [row(number) for number in range(rows)]
 
 
@@ -331,7 +335,7 @@ def test_a_disk_without_room_for_a_next_segment_takes_rows_as_long_as_it_can(
     files = len(os.listdir("/proc/self/fd"))
     busy.append(BUSY_BYTES // 1000 + 1)
     with monkeypatch.context() as patch:
-        patch.setattr(open_segment, "reserve", no_room)
+        patch.setattr(os, "posix_fallocate", no_room)
         busy.spool.sync()
         busy.append(BUSY_BYTES // 1000 + 1)
         busy.spool.sync()
