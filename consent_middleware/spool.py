@@ -56,6 +56,7 @@ class Spool:
     ) -> None:
         self.folder = Path(folder)
         self.limits = limits or SpoolLimits()
+        self._block_bytes = min(self.limits.block_bytes, self.limits.segment_bytes)
         self._now = now
         self._reset()
         _spools.add(self)
@@ -137,7 +138,7 @@ class Spool:
             raise SpoolFull
         if segment.end + size > segment.mapped:
             segment.extend(size)
-        if segment.end + size - segment.synced >= self.limits.block_bytes:
+        if segment.end + size - segment.synced >= self._block_bytes:
             self._wake.set()
         self._set_limit(segment, size)
         return segment
@@ -150,7 +151,7 @@ class Spool:
 
     def _set_limit(self, segment: OpenSegment, size: int = 0) -> None:
         """How far rows may go in before somebody has to look again: room, mapped pages, the end of a block."""
-        block_end = max(segment.synced + self.limits.block_bytes, segment.end + size)
+        block_end = max(segment.synced + self._block_bytes, segment.end + size)
         segment.limit = min(segment.end + self._room, segment.mapped, block_end)
 
     async def control(self, kind: Kind, visitor: int, ticket: str, text: str = "") -> None:
@@ -298,7 +299,7 @@ class Spool:
                     ready.close()
         elif ready is None and own is not None and not self._closing and (came >= BUSY_BYTES or self._ages(segment)):
             with contextlib.suppress(OSError):
-                self._make_ready(own, min(2 * came, self.limits.block_bytes))
+                self._make_ready(own, min(2 * came, self._block_bytes))
         with self._lock:
             if self._segment is not None:
                 self._count(self._segment)

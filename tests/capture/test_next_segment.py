@@ -356,3 +356,14 @@ def test_the_limit_holds_across_segments(tmp_path: Path) -> None:
     assert 3 * BUSY_BYTES < sum(map(len, busy.taken)) <= 4 * BUSY_BYTES
     busy.spool.close()
     assert believed(busy.folder) == busy.taken
+
+
+def test_a_segment_is_not_larger_than_the_policy_says_where_that_is_less_than_a_block(tmp_path: Path) -> None:
+    limits = SpoolLimits(sync_seconds=3600, segment_seconds=36_000, segment_bytes=2 * BUSY_BYTES)
+    busy = Busy(tmp_path / "spool", limits)
+    first = busy.open
+    busy.append(8 * BUSY_BYTES // 1000)
+    assert busy.open is not first
+    assert first.end <= 2 * BUSY_BYTES + 1000 + first.synced
+    busy.spool.close()
+    assert believed(busy.folder) == busy.taken
