@@ -78,11 +78,14 @@ def segments(spool: Path) -> Iterator[Segment]:
     for worker in workers:
         with contextlib.suppress(FileNotFoundError):
             lives = owner_lives(worker)
-            paths = [path.with_suffix(".rows") for path in sorted(worker.glob("*.blocks"))]
-            # A worker that goes on in the next segment never comes back. One that lies ready has no row yet.
-            begun = [number for number, path in enumerate(paths) if _has_row(path)] if lives else [len(paths)]
-            for number, path in enumerate(paths):
-                yield _read(path, still_written=number >= max(begun, default=0))
+            found: list[Segment] = []
+            followed = not lives
+            # Last things first: a worker that goes on in the next segment, which may have lain ready without a row,
+            # never comes back. So no row is shown here without all that came before it.
+            for path in sorted(worker.glob("*.blocks"), reverse=True):
+                found.append(_read(path.with_suffix(".rows"), still_written=not followed))
+                followed = followed or bool(found[-1].blocks) or found[-1].unsynced
+            yield from reversed(found)
 
 
 def remove_empty_workers(spool: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from analytics.ingest import segments as reading
 from analytics.ingest.segments import Segment, read_block, segments
 from consent_middleware.open_segment import CHUNK_BYTES, OpenSegment
 from consent_middleware.spool import BUSY_BYTES, Spool
@@ -162,6 +163,31 @@ def test_a_segment_that_was_left_is_finished_with_all_its_rows(busy: Busy) -> No
     assert believed(busy.folder) == busy.taken[:-1]
     busy.spool.close()
     assert believed(busy.folder) == busy.taken
+
+
+def test_no_row_is_shown_without_those_before_it(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker goes on in the next segment, and syncs it, between two of the loader's looks."""
+    busy.append(2)
+    real = reading._read
+    moved: list[Path] = []
+
+    def meanwhile(path: Path, *, still_written: bool) -> Segment:
+        segment = real(path, still_written=still_written)
+        if not moved:
+            moved.append(path)
+            with busy.spool._lock:
+                busy.spool._leave(busy.open)
+            busy.append(2)
+            busy.spool.sync()
+        return segment
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "_read", meanwhile)
+        shown = believed(busy.folder)
+    assert moved
+    assert shown == busy.taken[: len(shown)]
+    assert believed(busy.folder) == busy.taken
+    busy.spool.close()
 
 
 @pytest.mark.parametrize("leaves", [False, True])
