@@ -190,6 +190,7 @@ class Spool:
             self._number += 1
             segment = OpenSegment(self._own, self._number)
         segment.born = time.monotonic()
+        self._set_limit(segment)
         self._segment = segment
         return segment
 
@@ -239,10 +240,13 @@ class Spool:
         """Make the rows of the segments that were left durable; those of the open one when it is due or awaited."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
-            due = due or bool(waiting)
             segment = self._segment
+            # A full block is due too, where no segment lay ready for its next rows.
+            due = due or bool(waiting) or (segment is not None and segment.end - segment.synced >= self._block_bytes)
             if segment is not None and self._is_over(segment, due=due):
                 self._leave(segment)
+                if self._ready is not None and not self._closing:
+                    self._open_segment()
             left, self._left = self._left, []
             segment = self._segment if due else None
             end, rows = (segment.end, segment.rows) if segment is not None else (0, 0)
@@ -286,20 +290,13 @@ class Spool:
 
     def _prepare(self, came: int) -> None:
         """Make the pages that the next rows need, so that no row has to wait for it. `came`: bytes in the last sync."""
-        segment, ready, own = self._segment, self._ready, self._own
-        if segment is not None and segment.mapped - segment.end < min(segment.mapped, MAX_CHUNK_BYTES) // 2:
+        segment, own = self._segment, self._own
+        if self._ready is None and own is not None and not self._closing:
             with contextlib.suppress(OSError):  # a full disk: the row that does not fit says so
-                segment.extend_ahead(self._lock)
-        if ready is not None and time.monotonic() - ready.born >= self.limits.segment_seconds:
-            with self._lock:
-                unused = self._ready is ready
-                self._ready = None if unused else self._ready
-            if unused:
-                with contextlib.suppress(OSError):
-                    ready.close()
-        elif ready is None and own is not None and not self._closing and (came >= BUSY_BYTES or self._ages(segment)):
-            with contextlib.suppress(OSError):
-                self._make_ready(own, min(2 * came, self._block_bytes))
+                if came >= BUSY_BYTES or self._ages(segment):
+                    self._make_ready(own, min(2 * came, self._block_bytes))
+                elif segment is not None and segment.mapped - segment.end < min(segment.mapped, MAX_CHUNK_BYTES) // 2:
+                    segment.extend_ahead(self._lock)
         with self._lock:
             if self._segment is not None:
                 self._count(self._segment)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -45,7 +46,7 @@ class LogFile:
         self.damage: Damage | None = None
         self.read = 0  # bytes of text
         try:
-            self._file: IO[bytes] = path.open("rb", buffering=0)
+            self._file: io.FileIO = path.open("rb", buffering=0)
             magic = self._file.read(4)
             self._file.seek(0)
         except OSError as error:
@@ -100,7 +101,7 @@ class LogFile:
 
     def _raw(self, target: memoryview) -> int:
         try:
-            return int(self._file.readinto(target) or 0)  # type: ignore[attr-defined]  # unbuffered files have it
+            return self._file.readinto(target) or 0
         except OSError as error:
             self._hurt(f"the disk gave an error: {error.strerror}")
             return 0

@@ -138,7 +138,7 @@ def _read(path: Path, *, still_written: bool) -> Segment:
     return Segment(f"{path.parent.name}/{path.stem}", path, tuple(blocks), finished, torn, born, unsynced)
 
 
-def _has_row(path: Path, start: int = 0) -> bool:
+def _has_row(path: Path, start: int) -> bool:
     """Whether a row begins there: zeros are room that was never written to."""
     try:
         return _bytes(path, start, start + 1) not in (b"", b"\0")

@@ -23,7 +23,7 @@ from analytics.reports.groups import Cell, Key, ranked, too_small
 from analytics.reports.holdings import Cover
 from analytics.reports.limits import Engine
 from analytics.reports.planner import MAX_GROUPS, Plan, Statement, plan
-from analytics.reports.query import Matches, MatchesNot, Query, leaves, to_object
+from analytics.reports.query import Is, Matches, MatchesNot, Query, leaves, to_object
 
 Value = int | float | dict[str, Any] | None
 
@@ -221,9 +221,9 @@ def _check_goals(query: Query, goals: Sequence[Goal]) -> None:
     names = {goal.name for goal in goals}
     for index, filter_ in enumerate(query.filters):
         for leaf, _ in leaves((filter_,)):
-            if leaf.dimension == "event:goal" and leaf.__struct_config__.tag == "is":
+            if leaf.dimension == "event:goal" and isinstance(leaf, Is) and leaf.modifiers.case_sensitive:
                 for clause in leaf.clauses:
-                    if leaf.modifiers.case_sensitive and clause not in names:  # type: ignore[union-attr]  # an Is
+                    if clause not in names:
                         raise QueryError(f"$.filters[{index}]", f'the goal "{clause}" is not configured for this site')
 
 

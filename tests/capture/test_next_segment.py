@@ -53,8 +53,9 @@ class Busy:
         self.spool._wake.set()
         self.spool._syncer.join()
         self.spool._closing = False
-        self.append(BUSY_BYTES // 1000)
-        self.spool.sync()
+        for _ in range(3):  # the first one had not been made ready
+            self.append(BUSY_BYTES // 1000 + 1)
+            self.spool.sync()
         assert self.spool._ready is not None
 
     def append(self, rows: int = 1) -> None:
@@ -122,6 +123,19 @@ def test_rows_that_come_fast_go_on_in_another_segment_before_theirs_is_synced(
     assert rows_of(after) == busy.taken[-3:]
     busy.spool.close()
     assert believed(busy.folder) == busy.taken
+
+
+def test_a_full_block_is_synced_at_once_where_no_segment_lies_ready(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", SpoolLimits(sync_seconds=3600, segment_seconds=36_000, block_bytes=BUSY_BYTES))
+    rows = [row(number) for number in range(2 * BUSY_BYTES // 1000)]
+    assert all(spool.append(one) for one in rows)
+    end = time.monotonic() + 20
+    while not (found(tmp_path / "spool")[0].blocks and spool._ready is not None) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert found(tmp_path / "spool")[0].blocks
+    assert spool._ready is not None, "the next rows come as fast"
+    spool.close()
+    assert believed(tmp_path / "spool") == rows
 
 
 def test_a_full_block_sends_the_next_row_into_the_next_segment_without_waiting(tmp_path: Path) -> None:
@@ -314,14 +328,13 @@ def test_rows_are_synced_a_second_time_where_the_segment_was_left_meanwhile(
     busy.spool.close()
 
 
-def test_what_lies_ready_for_long_goes(tmp_path: Path) -> None:
-    busy = Busy(tmp_path / "spool", SpoolLimits(sync_seconds=3600, segment_seconds=36_000))
-    ready = busy.ready
-    ready.born -= 40_000
-    busy.spool.sync()
-    assert busy.spool._ready is None
-    assert ready.map.closed
-    assert busy.seen(ready).finished
+def test_nothing_lies_open_or_ready_for_long_where_no_row_comes(busy: Busy) -> None:
+    """An empty file would be the oldest one day, and stop all workers."""
+    for _ in range(2):
+        busy.open.born -= 40_000
+        busy.spool.sync()
+    assert busy.spool._segment is busy.spool._ready is None
+    assert all(segment.finished for segment in found(busy.folder))
     busy.append()
     busy.spool.close()
     assert believed(busy.folder) == busy.taken

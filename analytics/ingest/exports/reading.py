@@ -8,7 +8,8 @@ import datetime as dt
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -48,18 +49,18 @@ def read(path: Path, report: str | None, days: tuple[dt.date, dt.date] | None) -
             if not members:
                 raise ExportError("no file named imported_*.csv is in it: is it Plausible's export?")
             for member in members:
-                read_member = lambda member=member: archive.read(member)  # noqa: E731  # bound to this member
-                yield _file(member.filename, _bounded(member.filename, member.file_size, read_member), report, days)
+                unpack = partial(archive.read, member)
+                yield _file(member.filename, _bounded(member.filename, member.file_size, unpack), report, days)
     except ExportError as error:
         raise UserError(f"{path}: {error}") from None
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: can't be read: {error}") from None
 
 
-def _bounded(name: str, size: int, read_: object) -> bytes:
+def _bounded(name: str, size: int, read_: Callable[[], bytes]) -> bytes:
     if size > MAX_BYTES:
         raise ExportError(f"{name} is larger than {MAX_BYTES // 2**20} MB unpacked: export fewer months at a time")
-    return bytes(read_())  # type: ignore[operator]  # a function without arguments
+    return read_()
 
 
 def _text(raw: bytes) -> str:
