@@ -49,7 +49,7 @@ def _show(summary: msgspec.Struct, format_: str) -> None:
         click.echo(msgspec.json.encode(values))
         return
     if not any(values[name] for name in ("rows", "segments_removed", "answered", "quarantined", "torn_bytes")):
-        click.echo("nothing waits to be loaded")
+        click.echo("nothing waits to be loaded (what came within the last second can be loaded in the next)")
         return
     done = [
         counted(values["rows"], "row") + f" loaded in {counted(values['batches'], 'batch', 'batches')}",
