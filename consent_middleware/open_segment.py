@@ -18,6 +18,8 @@ URGENT_BYTES: Final = 256 * 1024  # at once, when a row has to wait for it
 STEP_BYTES: Final = 64 * 1024  # of work during which all other threads of the process may have to stand still
 REST_S: Final = 0.0002  # between two steps: without it the thread that stood still may come too late to run
 _POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE: the faults of new pages happen now, and in one go
+_ZEROS: Final = bytes(CHUNK_BYTES)
+MAX_VECTORS: Final = 1024  # IOV_MAX of Linux and macOS
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -93,14 +95,18 @@ class OpenSegment:
     def fill(self, size: int) -> None:
         """Room for `size` bytes at least, with all its pages, in a segment that no row goes into yet. Raises OSError.
 
-        A read writes zeros into the pages while other threads go on; `madvise` has them all stand still.
+        Zeros that are written at once come in large pages, which are mapped in one go where the file system has them.
         """
         size = -(-size // CHUNK_BYTES) * CHUNK_BYTES
-        if size > self.reserved:
-            reserve(self.rows_fd, self.reserved, size - self.reserved)
-            self._lengthen(size)
-            with open("/dev/zero", "rb", buffering=0) as zeros, memoryview(self.map)[self.mapped : size] as pages:
-                self.mapped += zeros.readinto(pages) or 0
+        if size <= self.reserved:
+            return
+        reserve(self.rows_fd, self.reserved, size - self.reserved)
+        write_zeros(self.rows_fd, self.reserved, size)
+        self._lengthen(size)
+        for start in range(self.mapped, size, MAX_CHUNK_BYTES):
+            time.sleep(REST_S)
+            self._populate(start, min(start + MAX_CHUNK_BYTES, size))
+        self.mapped = size
 
     def _next(self, size: int, most: int) -> int:
         """How long the map has to be for `size` more bytes; twice as long as it was, but at most by `most`."""
@@ -183,6 +189,13 @@ def reserve(fd: int, start: int, size: int) -> None:
         os.posix_fallocate(fd, start, size)
     else:
         os.ftruncate(fd, start + size)
+
+
+def write_zeros(fd: int, start: int, end: int) -> None:
+    """Between two offsets, as many at once as the system takes. Raises OSError when the disk is full."""
+    while start < end:
+        whole, rest = divmod(end - start, CHUNK_BYTES)
+        start += os.pwritev(fd, [_ZEROS] * min(whole, MAX_VECTORS) or [_ZEROS[:rest]], start)
 
 
 def write_whole(fd: int, data: bytes) -> None:

@@ -177,11 +177,40 @@ def test_a_segment_that_is_filled_has_all_its_pages_and_is_empty(segment: OpenSe
     assert segment.mapped == 6 * CHUNK_BYTES
 
 
-def test_a_segment_that_can_not_be_filled_says_so(segment: OpenSegment, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("call", ["posix_fallocate", "pwritev"])
+def test_a_segment_that_can_not_be_filled_says_so(
+    segment: OpenSegment, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     def no_room(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "posix_fallocate", no_room)
-    with pytest.raises(OSError, match="No space left"):
-        segment.fill(3 * CHUNK_BYTES)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, no_room)
+        with pytest.raises(OSError, match="No space left"):
+            segment.fill(3 * CHUNK_BYTES)
     assert segment.mapped == len(segment.map) == CHUNK_BYTES
+    segment.extend(2 * CHUNK_BYTES)  # the room that a row makes for itself is there as before
+    segment.map[segment.mapped - 1 : segment.mapped] = b"x"
+
+
+def test_a_segment_whose_pages_can_not_be_had_is_not_filled(segment: OpenSegment) -> None:
+    with no_pages_left(segment), pytest.raises(OSError, match="No space left"):
+        segment.fill(3 * CHUNK_BYTES)
+    assert segment.mapped == CHUNK_BYTES
+
+
+def test_filling_goes_on_where_the_system_takes_less_than_all(
+    segment: OpenSegment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwritev
+    taken: list[int] = []
+
+    def less(fd: int, parts: list[bytes], offset: int) -> int:
+        taken.append(real(fd, [parts[0][: CHUNK_BYTES - 7]], offset))
+        return taken[-1]
+
+    segment.map[:] = b"x" * CHUNK_BYTES
+    monkeypatch.setattr(os, "pwritev", less)
+    segment.fill(4 * CHUNK_BYTES)
+    assert sum(taken) == 3 * CHUNK_BYTES
+    assert segment.map[:] == b"x" * CHUNK_BYTES + bytes(3 * CHUNK_BYTES)
