@@ -16,16 +16,20 @@ from consent_middleware.request_headers import Pair
 
 if TYPE_CHECKING:
     from consent_middleware.document import PageRequest
+    from consent_middleware.reading import Reading
     from consent_middleware.services import Services
-    from consent_middleware.verdict import Reading
 
-Message = MutableMapping[str, Any]
+Message = dict[str, Any]
 Headers = Sequence[Pair]
-Send = Callable[[Message], Awaitable[None]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-SET_COOKIE, CONTENT_TYPE, CONTENT_LENGTH = 1, 2, 3
+SET_COOKIE: Final = 1
+CONTENT_TYPE: Final = 2
+CONTENT_LENGTH: Final = 3
 _SLOTS: Final = {b"set-cookie": SET_COOKIE, b"content-type": CONTENT_TYPE, b"content-length": CONTENT_LENGTH}
-REMEMBERED_NAMES: Final = 512
+REMEMBERED: Final = 512
+REMEMBERED_BYTES: Final = 64
+_UNKNOWN: Final = (KeyError, TypeError)  # the second for what can't be looked up, as a bytearray
 
 
 class ResponseGate:
@@ -40,9 +44,11 @@ class ResponseGate:
     ) -> None:
         self.rules = rules
         self.documents = documents
+        self.active = documents.active
         self.failed = failed
         self.report = report
         self.slots: dict[Any, int] = {}
+        self.types: dict[Any, bool] = {}
         self._deletions: BoundedCache[tuple[tuple[bytes, ...], bytes, bool], list[tuple[bytes, bytes]]] = BoundedCache(
             entries=512, size=500_000
         )
@@ -59,12 +65,19 @@ class ResponseGate:
 
     def slot(self, name: Any) -> int:
         """Which of the headers that matter this is, whatever the case of its letters; 0 for all others."""
-        slot = self.slots.get(name)
-        if slot is None:
-            slot = _SLOTS.get(name.lower(), 0)
-            if len(self.slots) < REMEMBERED_NAMES and len(name) <= 64:
-                self.slots[bytes(name)] = slot
+        name = as_bytes(name)
+        slot = _SLOTS.get(name.lower(), 0)
+        if len(self.slots) < REMEMBERED and len(name) <= REMEMBERED_BYTES:
+            self.slots[name] = slot
         return slot
+
+    def is_html(self, value: Any) -> bool:
+        """Whether a Content-Type header says so. Sites have few, and say them with each response."""
+        value = as_bytes(value)
+        is_html = bool(value[:9].lower() == b"text/html")
+        if len(self.types) < REMEMBERED and len(value) <= REMEMBERED_BYTES:
+            self.types[value] = is_html
+        return is_html
 
 
 class Answer:
@@ -72,7 +85,7 @@ class Answer:
 
     __slots__ = (
         *("_bytes", "_document", "_gate", "_has_length", "_held", "_is_page", "_page", "_reading", "_released"),
-        *("_scope", "_send", "_services", "_status"),
+        *("_scope", "_send", "_services", "_status", "_verdict"),
     )
 
     def __init__(
@@ -87,6 +100,7 @@ class Answer:
         self._gate = gate
         self._scope = scope
         self._reading = reading
+        self._verdict = reading.verdict
         self._page = page
         self._services = services
         self._send = send
@@ -96,9 +110,10 @@ class Answer:
         self._held: Message | None = None
         self._released: Message | None = None  # a head that has to leave before the message that follows it
 
-    def send(self, message: Message) -> Awaitable[None]:
+    def send(self, sent: MutableMapping[str, Any]) -> Awaitable[None]:
         """Pass a message on, as it may leave. What the middleware does not know leaves as it is."""
-        kind = message["type"]
+        message = sent if isinstance(sent, dict) else dict(sent)
+        kind: str = message["type"]
         if kind == "http.response.body":
             message = self._body(message)
         elif kind in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
@@ -133,26 +148,34 @@ class Answer:
 
     def _start(self, message: Message) -> Message | None:
         """The head of a response, of an accepted WebSocket, or of a denied one. None: it waits for the body."""
-        self._status = status = message.get("status", 101)
+        status: int = message.get("status", 101)
+        self._status = status
         headers = message.get("headers") or ()
-        if not isinstance(headers, list | tuple):
+        if type(headers) is not list and not isinstance(headers, tuple):
             headers = list(headers)
             message = {**message, "headers": headers}
         gate = self._gate
         slots = gate.slots
-        has_cookies = is_html = False
+        has_cookies = is_html = spelt_otherwise = False
         for pair in headers:
             try:
                 slot = slots[pair[0]]
-            except KeyError:
+            except _UNKNOWN:
                 slot = gate.slot(pair[0])
+                spelt_otherwise = spelt_otherwise or type(pair[0]) is not bytes
             if slot:
                 if slot == SET_COOKIE:
                     has_cookies = True
                 elif slot == CONTENT_TYPE:
-                    is_html = pair[1][:9].lower() == b"text/html"
+                    try:
+                        is_html = gate.types[pair[1]]
+                    except _UNKNOWN:
+                        is_html = gate.is_html(pair[1])
                 else:
                     self._has_length = True
+        if spelt_otherwise:
+            headers = [(as_bytes(name), as_bytes(value)) for name, value in headers]
+            message = {**message, "headers": headers}
         if has_cookies:
             headers, has_cookies = self._filtered(headers)
             message = {**message, "headers": headers}
@@ -160,7 +183,7 @@ class Answer:
             return message
         if is_html or (status == 304 and self._reading.document):
             self._is_page = status == 304 or not 300 <= status < 400
-            if gate.documents.active or self._reading.verdict.lapsed:
+            if gate.active or self._verdict.lapsed:
                 try:
                     return self._start_page(message, headers, has_cookies)
                 except Exception:
@@ -193,8 +216,7 @@ class Answer:
         return message
 
     def _start_page(self, message: Message, headers: Headers, has_cookies: bool) -> Message | None:
-        reading, documents = self._reading, self._gate.documents
-        verdict = reading.verdict
+        reading, verdict, documents = self._reading, self._verdict, self._gate.documents
         before, changes = headers, False
         if documents.active:
             request = self._page or documents.request(self._scope, reading)
@@ -232,7 +254,7 @@ class Answer:
     def _filtered(self, headers: Headers) -> tuple[Headers, bool]:
         """The headers without the cookies that may not be set, the lifetimes of the others cut; and if one is left."""
         gate, reading = self._gate, self._reading
-        rules, allowed, now = gate.rules[reading.secure], reading.verdict.allowed, time.time()
+        rules, allowed, now = gate.rules[reading.secure], self._verdict.allowed, time.time()
         kept: list[Pair] = []
         passed = False
         known, slot = gate.slots.get, gate.slot
@@ -242,7 +264,7 @@ class Answer:
                 kept.append(pair)
                 continue
             try:
-                value = pair[1]
+                value = as_bytes(pair[1])
                 cookie = filter_set_cookie(value, rules, allowed, now)
             except Exception:
                 gate.failed("a Set-Cookie header could not be read, and was dropped")
@@ -253,6 +275,13 @@ class Answer:
                 kept.append(pair if cookie.value is value else (name, cookie.value))
                 passed = True
         return kept, passed
+
+
+def as_bytes(text: Any) -> bytes:
+    """A name or value of a header. Some servers take text, or a buffer, where the specification has bytes."""
+    if type(text) is bytes:
+        return text
+    return text.encode("latin-1") if isinstance(text, str) else bytes(memoryview(text))
 
 
 def without_length(headers: Headers) -> list[Pair]:

@@ -18,9 +18,9 @@ from consent_middleware.visit import visitor_key as visitor_key  # the name that
 if TYPE_CHECKING:
     from consent_middleware.country import ClientResolver
     from consent_middleware.policy import PrivacyPolicy
+    from consent_middleware.reading import Reading
     from consent_middleware.salts import Salts
     from consent_middleware.spool import Spool
-    from consent_middleware.verdict import Reading
 
 Scope = MutableMapping[str, Any]
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Capture:
         self._plausible = policy.capture.plausible
         self._views: dict[tuple[int, str], float] = {}
 
-    def page_view(self, scope: Scope, reading: Reading, status: int, sent: int) -> None:
+    def page_view(self, scope: dict[str, Any], reading: Reading, status: int, sent: int) -> None:
         """Record one answered request; `sent` counts bytes of the body. Never raises, never waits."""
         verdict = reading.verdict
         basis = verdict.basis

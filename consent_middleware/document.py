@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from consent_middleware.decision import Decision
     from consent_middleware.policy import PrivacyPolicy
     from consent_middleware.policy_sections import Vendor
+    from consent_middleware.reading import Reading
     from consent_middleware.services import Services
-    from consent_middleware.verdict import Reading
 
 Scope = MutableMapping[str, Any]
 Headers = Sequence[tuple[bytes, bytes]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Container, MutableMapping
+from collections.abc import Callable, Container
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from consent_middleware.country import TrustedProxies
 from consent_middleware.decision import DNT, GPC, Choice, Decision, holds_until, resolve
 from consent_middleware.declared import KeptCookies
 from consent_middleware.gate import CookieRules
+from consent_middleware.reading import Reading
 from consent_middleware.request_headers import (
     COOKIE,
     DO_NOT_TRACK,
@@ -24,14 +25,14 @@ from consent_middleware.request_headers import (
 )
 from consent_middleware.rows import fixed_ending
 from consent_middleware.token import BadToken, ConsentTokens
-from consent_middleware.verdict import Reading, Verdict
+from consent_middleware.verdict import Verdict
 from consent_middleware.visit import basis_of
 
 if TYPE_CHECKING:
     from consent_middleware.country import ClientResolver
     from consent_middleware.policy import PrivacyPolicy
 
-Scope = MutableMapping[str, Any]
+Scope = dict[str, Any]
 Key = bytes | tuple[bytes, bool, bool, bool, str]  # Cookie header; https, GPC, DNT, regime
 
 CACHED_HEADERS: Final = 4096
@@ -75,7 +76,7 @@ class RequestReader:
     def read(self, scope: Scope, revoked: Container[str | None]) -> Reading:
         """Decide for one http or websocket scope. `revoked` holds the consent records that were withdrawn elsewhere."""
         headers = scope.get("headers") or ()
-        if not isinstance(headers, list | tuple):
+        if type(headers) is not list and not isinstance(headers, tuple):
             headers = list(headers)
         found = find_headers(headers)
         secure = scope.get("scheme") in _SECURE

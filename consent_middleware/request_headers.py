@@ -8,11 +8,21 @@ from typing import Any, Final
 # Name and value, two bytes in a tuple mostly: ASGI allows any sequence, and what somebody put there may be no bytes.
 Pair = Any
 
-COOKIE, HOST, SEC_GPC, DO_NOT_TRACK, PROTO, ACCEPT, DESTINATION, REFERER = range(1, 9)
+# One by one: the compiler of the optional wheel writes such a number where its name stands.
+COOKIE: Final = 1
+HOST: Final = 2
+SEC_GPC: Final = 3
+DO_NOT_TRACK: Final = 4
+PROTO: Final = 5
+ACCEPT: Final = 6
+DESTINATION: Final = 7
+REFERER: Final = 8
 # What a captured visit says about the browser, in one run, so that a slice of the list holds it.
-USER_AGENT, ACCEPT_LANGUAGE = 9, 10
+USER_AGENT: Final = 9
+ACCEPT_LANGUAGE: Final = 10
 HINTS: Final = slice(11, 17)
-PURPOSE, OLD_PURPOSE = 17, 18
+PURPOSE: Final = 17
+OLD_PURPOSE: Final = 18
 BROWSER: Final = slice(USER_AGENT, HINTS.stop)
 
 NAMES: Final = {
@@ -41,7 +51,7 @@ _NOTHING: Final = [b""] * (OLD_PURPOSE + 1)
 REMEMBERED_NAMES: Final = 512
 REMEMBERED_NAME_BYTES: Final = 64
 
-_places: dict[Any, int] = {}
+_places: Final[dict[Any, int]] = {}
 
 
 def find_headers(headers: Iterable[Pair]) -> list[bytes]:

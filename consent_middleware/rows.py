@@ -83,7 +83,7 @@ class Rows:
         }
 
     def view(
-        self, scope: Scope, found: list[bytes], basis: str, end: bytes, status: int, sent: int, started: float
+        self, scope: dict[str, Any], found: list[bytes], basis: str, end: bytes, status: int, sent: int, started: float
     ) -> bytes | None:
         """A page view as a line, or None for a page that is left out.
 

@@ -19,7 +19,7 @@ PACKAGE = "consent_middleware"
 # What runs for each request. None of them may define a msgspec struct: mypyc drops what stands behind the base class.
 MODULES = (
     *("answer", "bounded", "capture", "gate", "middleware", "open_segment", "opening", "reader", "request_cookies"),
-    *("request_headers", "rows", "set_cookie", "spool", "token"),
+    *("request_headers", "rows", "set_cookie", "spool", "token", "verdict"),
 )
 
 

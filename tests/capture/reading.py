@@ -12,11 +12,12 @@ from consent_middleware.capture import Capture
 from consent_middleware.country import ClientResolver
 from consent_middleware.decision import Choice, Decision, resolve
 from consent_middleware.policy import PrivacyPolicy
+from consent_middleware.reading import Reading
 from consent_middleware.request_headers import find_headers
 from consent_middleware.rows import fixed_ending
 from consent_middleware.salts import DailySalts
 from consent_middleware.spool import Spool
-from consent_middleware.verdict import Reading, Verdict
+from consent_middleware.verdict import Verdict
 from consent_middleware.visit import Captured, basis_of
 from consent_middleware.visit_handle import VisitHandle
 

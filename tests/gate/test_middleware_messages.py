@@ -409,10 +409,10 @@ def test_a_visitor_cookie_that_we_never_issued_is_no_visitor(tmp_path: Path, run
 def test_headers_of_the_wrong_type_break_neither_site_nor_promise(
     tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A str where bytes belong makes our code fail: the cookie is lost, the page is not, and the log says so once."""
+    """A number where bytes belong makes our code fail: the cookie is lost, the page is not; the log says so once."""
 
     async def ask() -> list[list[dict[str, Any]]]:
-        site = answering((b"set-cookie", "sid=1"), (b"set-cookie", b"basket=2"))  # type: ignore[arg-type]  # the fault
+        site = answering((b"set-cookie", 1), (b"set-cookie", b"basket=2"))  # type: ignore[arg-type]  # the fault
         app = wrapped(site, tmp_path)
         answers = [await call(app, request((b"cookie", "sid=1"))) for _ in range(3)]  # type: ignore[arg-type]  # too
         assert sum("Set-Cookie" in message for message in caplog.messages) == 1
