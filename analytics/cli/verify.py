@@ -27,8 +27,8 @@ def verify(releases_dir: Path | None, keys: tuple[str, ...], data_dir: Path, for
         if not is_public_key(key):
             raise UserError(f'--key "{key}": not a key (32 bytes in base64, as a manifest holds it under "key")')
     folder = releases_dir or data_dir / "releases"
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder (nothing was sealed yet?)")
+    if not folder.is_dir() and (releases_dir is not None or not data_dir.is_dir()):
+        raise UserError(f"{folder if data_dir.is_dir() else data_dir}: no such folder")
     problems = sealed.verify(folder, keys)
     count = len(list(folder.glob("*/*.json")))
     if format_ == "json":
@@ -36,6 +36,9 @@ def verify(releases_dir: Path | None, keys: tuple[str, ...], data_dir: Path, for
     else:
         for problem in problems:
             click.echo(problem)
-        releases = f"{count} release" + "s" * (count != 1)
-        click.echo(f"{releases}, {counted(len(problems), 'problem')}" if problems else f"{releases}: all as sealed")
+        releases = counted(count, "release")
+        if problems:
+            click.echo(f"{releases}, {counted(len(problems), 'problem')}")
+        else:
+            click.echo(f"{releases}: all as sealed" if count else f"{folder}: nothing was sealed yet")
     return 1 if problems else 0

@@ -24,6 +24,16 @@ AT_LEAST = (
     "counted again"
 )
 
+# What to do about a note of the running site; all others are of cookies that browsers refuse.
+NOTE_WAYS_OUT = {
+    "compressed page": "left as it was, without banner and gate: compress outside of the middleware",
+    "cookie lifetime-cut": "the site asks for a longer life than the file's `lifetime` of this cookie (without one it "
+    "ends with the session): raise it there, or shorten it in the site",
+    "cookie own-cookie": "dropped, since the name belongs to the middleware: rename it in the site",
+    "cookie control-character": "dropped, since no browser takes it: mend its value in the site",
+}
+REFUSED = "browsers don't store it: mend its attributes in the site"
+
 
 class Report(msgspec.Struct, frozen=True):
     """What a check found. `ok` is what the exit code says."""
@@ -142,7 +152,8 @@ def _print(report: Report, policy: PrivacyPolicy, hindrance: str, *, asked_for_v
         who = f" ({party.name}, {party.category})" if party else ""
         where = f" [{entry.where}]" if entry.where else ""
         label = entry.kind if entry.kind == NOTE else f"undeclared {entry.kind}"
-        click.echo(f"{label}: {entry.name}{who}{where}, {_at_least(entry)}, last on {entry.last}")
+        way_out = f": {NOTE_WAYS_OUT.get(entry.name, REFUSED)}" if entry.kind == NOTE else ""
+        click.echo(f"{label}: {entry.name}{who}{where}, {_at_least(entry)}, last on {entry.last}{way_out}")
     if any(entry.kind != NOTE for entry in report.live or ()):
         click.echo(AT_LEAST)
         click.echo(WAY_OUT)

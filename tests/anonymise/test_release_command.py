@@ -124,7 +124,7 @@ def test_the_routes_of_the_site_become_known_paths(tmp_path: Path, monkeypatch: 
         (["release", "--routes", "no_such_module:app"], "no such app"),
         (["release", "--period", "day:tomorrow"], "is not a period"),
         (["release", "--period", "day:2999-01-01"], "can be sealed from"),
-        (["verify"], "no such folder"),
+        (["verify", "--releases", "nowhere"], "nowhere: no such folder"),
         (["verify", "--key", "nonsense"], "not a key"),
     ],
 )
@@ -135,8 +135,14 @@ def test_what_a_user_can_mend_is_one_line(tmp_path: Path, arguments: list[str], 
     assert "\n" not in str(done.exception)
 
 
+def test_before_the_first_seal_nothing_is_wrong(tmp_path: Path) -> None:
+    done = analytics(tmp_path, "verify")
+    assert exit_code(done) == 0
+    assert "nothing was sealed yet" in done.output
+
+
 def test_the_process_ends_with_one_line_and_code_2(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "analytics", "verify", "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "analytics", "verify", "--data-dir", str(tmp_path / "nowhere")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")

@@ -100,6 +100,25 @@ class TestTheLiveSite:
         assert declared.returncode == 0
         assert [entry["name"] for entry in json.loads(declared.stdout)["live"]] == ["compressed page"]
 
+    @pytest.mark.parametrize(
+        ("note", "way_out"),
+        [
+            ("compressed page", "compress outside"),
+            ("cookie lifetime-cut", "raise it there"),
+            ("cookie own-cookie", "rename it"),
+            ("cookie samesite-none-without-secure", "mend its attributes"),
+        ],
+    )
+    def test_each_note_names_its_way_out(self, tmp_path: Path, note: str, way_out: str) -> None:
+        worker = Inventory(tmp_path / "var")
+        worker.note(note, "basket")
+        worker.close()
+        (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
+        found = consent(tmp_path, "check", "--live")
+        assert found.returncode == 0
+        (line,) = [line for line in found.stdout.splitlines() if line.startswith("note: ")]
+        assert way_out in line.partition(f"{note} [basket], 1 time, last on ")[2]
+
     def test_who_looks_too_soon_is_told_how_long_workers_take(self, tmp_path: Path) -> None:
         (tmp_path / "privacy.toml").write_text(POLICY_TEXT)
         (tmp_path / "var").mkdir()
