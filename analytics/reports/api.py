@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from analytics.anonymise.sealed import SealedRelease
-from analytics.reports import openapi
+from analytics.reports import exploring, openapi
 from analytics.reports import query as language
 from analytics.reports.access import Grant
 from analytics.reports.errors import QueryError, QueryRefused, QueryStopped, QueryTimeout, UnknownSite, no_site
@@ -30,6 +30,7 @@ from analytics.store import StoreUnavailable
 
 RETRY_SECONDS = "30"
 READER_GONE = 499  # nginx's word for it; nobody is there to read it
+MAX_ID_DIGITS = 18  # more is no number of the database
 NO_STORE = {"cache-control": "no-store"}
 NO_KEY = "Missing or invalid API key: send it as `Authorization: Bearer KEY`; `analytics token create` makes one."
 NO_SITE = "Invalid API key or site_id. Please check your API key and that you have access to this site."
@@ -74,7 +75,7 @@ class Api:
             Route("/api/releases", self._for(self._releases), methods=["GET"]),
             Route("/api/query-log", self._for(self._query_log), methods=["GET"]),
             Route("/api/definitions/{kind}", self._for(self._definitions), methods=["GET", "POST"]),
-            Route("/api/definitions/{kind}/{id:int}", self._for(self._forget), methods=["DELETE"]),
+            Route("/api/definitions/{kind}/{id}", self._for(self._forget), methods=["DELETE"]),
         ]
 
     def _for(
@@ -159,9 +160,9 @@ class Api:
         return Response(await asyncio.to_thread(export, answer, format_), media_type=type_, headers=headers)
 
     async def _explore(self, request: Request, grant: Grant) -> Response:
-        """Funnels, journeys and cohorts: `{site_id, date_range, filters, steps | page}`."""
+        """Funnels, journeys and cohorts."""
         what = request.path_params["what"]
-        if what not in ("funnel", "journey", "cohorts"):
+        if what not in exploring.QUESTIONS:
             return refuse(404, "there is no such question: query, export, funnel, journey or cohorts")
         try:
             asked = msgspec.json.decode(await body_of(request, language.MAX_BODY), type=dict[str, Any])
@@ -231,7 +232,10 @@ class Api:
         kind, site = self._named(request, grant)
         if not grant.reads_cells:
             return refuse(403, "Definitions are removed by analysts and operators.")
-        gone = await asyncio.to_thread(self.reporting.saved.remove, kind, site, request.path_params["id"])
+        number = request.path_params["id"]
+        if not (number.isascii() and number.isdecimal()) or len(number) > MAX_ID_DIGITS:
+            raise QueryError("id", "a definition is named by its number")
+        gone = await asyncio.to_thread(self.reporting.saved.remove, kind, site, int(number))
         return reply({"removed": gone}, 200 if gone else 404)
 
     def _named(self, request: Request, grant: Grant) -> tuple[Kind, str]:

@@ -17,7 +17,6 @@ from analytics.reports.errors import QueryError
 from analytics.reports.limits import Engine
 from analytics.reports.planner import scope_parameters, sql_text
 from analytics.reports.query import Filter
-from analytics.reports.saved import Funnel
 
 ROWS = 12
 
@@ -33,15 +32,15 @@ def _run(engine: Engine, sql: str, builder: Builder, site: str, range_: Range, *
 
 
 def funnel(
-    engine: Engine, site: str, range_: Range, setting: Setting, wanted: Funnel, filters: tuple[Filter, ...] = ()
+    engine: Engine, site: str, range_: Range, setting: Setting, steps: tuple[str, ...], filters: tuple[Filter, ...] = ()
 ) -> list[dict[str, Any]]:
     """For each step: visitors who reached it after the steps before, within one visit; null below the minimum cell."""
     goals = {goal.name: goal for goal in setting.goals}
-    missing = [step for step in wanted.steps if step not in goals]
+    missing = [step for step in steps if step not in goals]
     if missing:
         raise QueryError("$.steps", f'the goal "{missing[0]}" is not configured for this site')
     builder = Builder(Parameters(), Fields(), "visits", setting.goals)
-    places = [builder.fields.place(builder.reached(goals[step])) for step in wanted.steps]
+    places = [builder.fields.place(builder.reached(goals[step])) for step in steps]
     visits, condition = _visits(builder, filters)
     # The first row of each step that comes after the row of the step before; 0 when there is none.
     positions = [f"arrayFirstIndex(row -> row.{places[0]}, rows) AS s0"]
@@ -53,13 +52,13 @@ def funnel(
     sql = f"SELECT {counts} FROM (SELECT visitor, {', '.join(positions)} FROM ({visits}) WHERE {condition})"
     reached = _run(engine, sql, builder, site, range_)[0]
     shown = _hidden_steps(list(reached), setting.minimum_cell)
-    steps = []
-    for number, name in enumerate(wanted.steps):
+    found = []
+    for number, name in enumerate(steps):
         value = shown[number]
         first = shown[0]
         rate = round(value / first * 100, 1) if value is not None and first else None
-        steps.append({"step": name, "visitors": value, "of_first": rate})
-    return steps
+        found.append({"step": name, "visitors": value, "of_first": rate})
+    return found
 
 
 def _hidden_steps(reached: list[int], minimum: int) -> list[int | None]:

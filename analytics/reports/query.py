@@ -131,18 +131,22 @@ class Pagination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
 
 
+SiteName = Annotated[str, Meta(min_length=1, max_length=255, description="The site's name")]
+DateRange = Annotated[
+    str | tuple[str, str],
+    Meta(
+        description="A named range, or a pair of ISO 8601 dates or timestamps",
+        examples=[*words.DATE_RANGES, ["2026-01-01", "2026-01-31"]],
+    ),
+]
+
+
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One question to the statistics of one site."""
 
-    site_id: Annotated[str, Meta(min_length=1, max_length=255, description="The site's name")]
+    site_id: SiteName
     metrics: Annotated[tuple[Metric, ...], Meta(min_length=1, max_length=14, extra_json_schema={"uniqueItems": True})]
-    date_range: Annotated[
-        str | tuple[str, str],
-        Meta(
-            description="A named range, or a pair of ISO 8601 dates or timestamps",
-            examples=[*words.DATE_RANGES, ["2026-01-01", "2026-01-31"]],
-        ),
-    ]
+    date_range: DateRange
     dimensions: Annotated[
         tuple[Dimension, ...], Meta(max_length=MAX_DIMENSIONS, extra_json_schema={"uniqueItems": True})
     ] = ()
@@ -164,7 +168,7 @@ def parse(body: bytes) -> Query:
     try:
         query = _decode(body)
     except msgspec.ValidationError as error:
-        raise _from_msgspec(error, body) from None
+        raise refusal(error, body, Query.__struct_fields__) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise QueryError("$", f"not a JSON document: {error}") from None
     check(query)
@@ -177,6 +181,7 @@ def parse_object(value: object) -> Query:
 
 
 LONGEST = {"is": 4, "is_not": 4, "contains": 4, "contains_not": 4, "matches": 3, "matches_not": 3}
+OPERATORS = (*LONGEST, "and", "or", "not", "has_done", "has_not_done")
 
 
 def _too_long(filters: object, path: str) -> str | None:
@@ -194,7 +199,8 @@ def _too_long(filters: object, path: str) -> str | None:
     return None
 
 
-def _from_msgspec(error: msgspec.ValidationError, body: bytes) -> QueryError:
+def refusal(error: msgspec.ValidationError, body: bytes, fields: tuple[str, ...]) -> QueryError:
+    """What msgspec says of a body, in our words; `fields` are the keys that the body may have."""
     reason, _, path = str(error).partition(" - at `")
     path = path.rstrip("`") or "$"
     if path == "$" and reason.startswith("Expected `array` of at most length"):
@@ -204,13 +210,13 @@ def _from_msgspec(error: msgspec.ValidationError, body: bytes) -> QueryError:
         return QueryError(path, f"{reason.split('`')[1]} is required")
     if reason.startswith("Object contains unknown field"):
         name = reason.split("`")[1]
-        fields = Query.__struct_fields__ if path == "$" else ()
-        return QueryError(f"{path}.{name}", f"unknown key{did_you_mean(name, fields)}")
+        return QueryError(f"{path}.{name}", f"unknown key{did_you_mean(name, fields if path == '$' else ())}")
     if "Invalid enum value" in reason and "metrics" in path:
         word = reason.removeprefix("Invalid enum value ").strip("'")
         return QueryError(path, f'"{word}" is not a metric{did_you_mean(word, words.METRICS)}')
     if path.startswith("$.filters") and "Invalid value" in reason:
-        return QueryError(path.removesuffix("[0]"), f"unknown operator: {reason}")
+        word = reason.removeprefix("Invalid value ").strip("'")
+        return QueryError(path.removesuffix("[0]"), f'unknown operator "{word}" (known: {", ".join(OPERATORS)})')
     return QueryError(path, reason[:1].lower() + reason[1:])
 
 

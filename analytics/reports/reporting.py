@@ -15,17 +15,18 @@ from typing import Any
 import msgspec
 
 from analytics.reports import answer as answers
-from analytics.reports import holdings, lanes, paths
+from analytics.reports import exploring, holdings, lanes, paths
 from analytics.reports.daterange import Range, previous, resolve
-from analytics.reports.errors import QueryError, UnknownSite
+from analytics.reports.errors import UnknownSite
+from analytics.reports.exploring import CohortsQuestion, FunnelQuestion, JourneyQuestion
 from analytics.reports.holdings import Cover
 from analytics.reports.kept import Kept
 from analytics.reports.limits import parameter
 from analytics.reports.planner import scope_parameters, sql_text
 from analytics.reports.pool import Pool
-from analytics.reports.query import Query, parse_object
+from analytics.reports.query import Query
 from analytics.reports.released import ReleasedReader
-from analytics.reports.saved import Funnel, Saved
+from analytics.reports.saved import Saved
 from analytics.reports.ties import ties_key
 from analytics.store import Store
 from consent_middleware.policy import PrivacyPolicy
@@ -147,22 +148,17 @@ class Reporting:
 
     def explore(self, what: str, site: str, asked: dict[str, Any]) -> Any:
         """A funnel, a journey or the cohorts of a site. Raises QueryError, UnknownSite."""
-        setting = self.setting(site, whole=asked.get("date_range") == "all")
-        plain = {"site_id": site, "metrics": ["visitors"], "date_range": asked.get("date_range", "30d")}
-        query = self.saved.resolve(parse_object({**plain, "filters": asked.get("filters", [])}))
-        range_ = resolve(query.date_range, now=self.now(), zone=self.zone, earliest=setting.earliest)
-        if what == "funnel":
-            try:
-                wanted = msgspec.convert({"name": "funnel", "steps": asked.get("steps")}, Funnel)
-            except msgspec.ValidationError as error:
-                raise QueryError("$.steps", str(error)) from None
-            return paths.funnel(self.pool, site, range_, setting, wanted, query.filters)
-        if what == "journey":
-            page = asked.get("page")
-            if not isinstance(page, str) or not page or "\x00" in page:
-                raise QueryError("$.page", "name the page")
-            return paths.journey(self.pool, site, range_, setting, page, query.filters)
-        return paths.cohorts(self.pool, site, range_, setting, query.filters)
+        question = exploring.parse(what, msgspec.json.encode({**asked, "site_id": site}))
+        setting = self.setting(site, whole=question.date_range == "all")
+        filters = self.saved.resolve(Query(site, ("visitors",), question.date_range, (), question.filters)).filters
+        range_ = resolve(question.date_range, now=self.now(), zone=self.zone, earliest=setting.earliest)
+        match question:
+            case FunnelQuestion(steps=steps):
+                return paths.funnel(self.pool, site, range_, setting, steps, filters)
+            case JourneyQuestion(page=page):
+                return paths.journey(self.pool, site, range_, setting, page, filters)
+            case CohortsQuestion():
+                return paths.cohorts(self.pool, site, range_, setting, filters)
 
     def share_without_key(self, site: str, range_: Range) -> float | None:
         """How much of the range's page views and events carry no visitor key, from 0 to 1; None without any,

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from analytics.reports.access import LINK, Access
 from analytics.reports.api import Api
 from analytics.reports.dashboard.pages import Dashboard
+from analytics.reports.exploring import QUESTIONS
 from analytics.reports.guard import Guard
 from analytics.reports.reporting import Reporting
 from tests.reports.conftest import row
@@ -32,7 +33,9 @@ class Outside:
         self.access = Access(reporting.data_dir)
         self.guard = Guard(self.access)
         self.api = Api(reporting, self.guard)
-        self.app = Starlette(routes=[*self.api.routes(), *Dashboard(self.api, self.guard).routes()])
+        dashboard = Dashboard(self.api, self.guard)
+        routes = [*self.api.routes(), *dashboard.routes()]
+        self.app = Starlette(routes=routes, exception_handlers={404: dashboard.nothing_here})
         self.analyst = self.access.create("Ada", "analyst", ("site.example",))
 
     def call(self, method: str, path: str, token: str = "", **options: Any) -> httpx.Response:
@@ -179,9 +182,55 @@ def test_goals_are_defined_over_the_api(outside: Outside) -> None:
 def test_the_document_describes_the_routes(outside: Outside) -> None:
     document = outside.call("GET", "/openapi.json").json()
     assert document["openapi"] == "3.1.0"
-    assert "/api/v2/query" in document["paths"]
-    assert "Query" in document["components"]["schemas"]
+    undescribed = {"/openapi.json", "/api/schema/query.json"}
+    told = {(path, verb.upper()) for path, verbs in document["paths"].items() for verb in verbs}
+    held: set[tuple[str, str]] = set()
+    for route in outside.api.routes():
+        paths = [f"/api/v2/{what}" for what in QUESTIONS] if "{what}" in route.path else [route.path]
+        held |= {(path, verb) for path in paths for verb in (route.methods or set()) - {"HEAD"}}
+    assert told == {(path, verb) for path, verb in held if path not in undescribed}
+    assert set(document["components"]["schemas"]) >= {"Query", "FunnelQuestion", "Goal", "Letter"}
     assert outside.call("GET", "/api/schema/query.json").json()["$defs"]["Query"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("what", "asked", "path", "reason"),
+    [
+        ("cohorts", {"filter": []}, "$.filter", 'unknown key (did you mean "filters"?)'),
+        (
+            "cohorts",
+            {"filters": [["isnt", "event:page", ["/a"]]]},
+            "$.filters[0]",
+            'operator "isnt" (known: is,',
+        ),
+        ("cohorts", {"filters": [["is", "visit:sauce", ["a"]]]}, "$.filters[0][1]", "is not a dimension"),
+        ("journey", {}, "$", "page is required"),
+        ("journey", {"page": "/a\x00"}, "$.page", "NUL"),
+        ("funnel", {"steps": ["a"]}, "$.steps", "length >= 2"),
+        ("funnel", {"steps": ["a", "b"], "page": "/"}, "$.page", "unknown key"),
+        ("funnel", {"steps": ["a", "b"], "date_range": "never"}, "$.date_range", "never"),
+    ],
+)
+def test_a_fault_in_a_question_about_ways_is_named(
+    outside: Outside, what: str, asked: dict[str, Any], path: str, reason: str
+) -> None:
+    asked = {"site_id": "site.example", **asked}
+    answer = outside.call("POST", f"/api/v2/{what}", outside.analyst, json=asked)
+    assert answer.status_code == 400
+    assert answer.json()["path"] == path
+    assert reason in answer.json()["error"]
+
+
+def test_what_is_not_there_is_said_in_json(outside: Outside) -> None:
+    for verb, path, status in (
+        ("GET", "/api/nowhere", 404),
+        ("POST", "/api/v2/cohort", 404),
+        ("DELETE", "/api/definitions/goal/77?site=site.example", 404),
+        ("DELETE", "/api/definitions/goal/-1?site=site.example", 400),
+        ("DELETE", f"/api/definitions/goal/{10**30}?site=site.example", 400),
+    ):
+        answer = outside.call(verb, path, outside.analyst, json={})
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json"), path
 
 
 def test_the_door_shuts_after_ten_wrong_tokens(outside: Outside) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from analytics.reports.access import LINK, Grant
-from analytics.reports.api import READER_GONE, Api, asked_again, body_of
+from analytics.reports.api import READER_GONE, Api, asked_again, body_of, refuse
 from analytics.reports.dashboard import overview, trust, views, walks
 from analytics.reports.dashboard.patience import Patient, StillCounting
 from analytics.reports.dashboard.render import Renderer, static_routes
@@ -196,6 +196,8 @@ class Dashboard:
 
     async def nothing_here(self, request: Request, error: Exception) -> Response:
         """An address that is none of ours: a page with a way back for a browser, a line for others."""
+        if request.url.path.startswith("/api/"):
+            return refuse(404, "there is nothing at this address: /openapi.json lists what there is")
         if "text/html" not in request.headers.get("accept", ""):
             return Response("Not Found", 404, media_type="text/plain")
         return self._say(request, 404, "No such page", "There is nothing at this address.")
