@@ -147,7 +147,7 @@ class Inventory:
             self.undeclared_cookie(name, host, times)
         temporary = self._file.with_suffix(".tmp")
         with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary.write_bytes(msgspec.json.encode(self.seen()))
             temporary.replace(self._file)
 
