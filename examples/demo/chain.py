@@ -61,8 +61,12 @@ class Chain:
             show.cookies(self.console, story.steps, self.purposes(seen), SITE_HOST)
             clean = self.check_cookies(story)
             show.heading(self.console, 2, "Ledger: what was decided, and the proof")
+            self.console.print(
+                "Three visitors: one refused, one agreed, one agreed and withdrew. The record stays."
+            )
             self.show_ledger()
             show.heading(self.console, 3, f"Access log: {lines:,} lines imported in {seconds:.0f} s; aggregated report")
+            self.console.print("Bots, pictures, scripts and the like are lines of the log and no page views.")
             self.console.print(
                 self.command("analytics report", "overview", "pages", "sources", "countries", "browsers")
             )
@@ -107,7 +111,7 @@ class Chain:
         self.processes.wait_until(name, answers(f"http://127.0.0.1:{port}{path}"), "starting")
 
     def start_service(self) -> None:
-        with self.doing("Starting analytics serve"):
+        with self.doing("Starting analytics serve" + (" again" if self.token else "")):
             if not self.token:
                 self.token = self.command("analytics token", "create", "demo", "--role", "operator").split()[-1]
             arguments = ("-m", "analytics", "serve", "--port", str(self.dashboard_port), *self.places())
