@@ -61,9 +61,7 @@ class Chain:
             show.cookies(self.console, story.steps, self.purposes(seen), SITE_HOST)
             clean = self.check_cookies(story)
             show.heading(self.console, 2, "Ledger: what was decided, and the proof")
-            self.console.print(
-                "Three visitors: one refused, one agreed, one agreed and withdrew. The record stays."
-            )
+            self.console.print("Three visitors: one refused, one agreed, one agreed and withdrew. The record stays.")
             self.show_ledger()
             show.heading(self.console, 3, f"Access log: {lines:,} lines imported in {seconds:.0f} s; aggregated report")
             self.console.print("Bots, pictures, scripts and the like are lines of the log and no page views.")
