@@ -66,6 +66,19 @@ def shown(metric: str, value: Any) -> str:
     return f"{value:,}"
 
 
+def row_shown(section: Section, row: dict[str, Any]) -> list[str]:
+    """The numbers of a row; those of a sealed release with the bounds of their intervals in brackets."""
+    told = []
+    for metric, value, bounds in zip(section.metrics, row["metrics"], _bounds_of(row), strict=True):
+        between = f" ({shown(metric, bounds[0])} to {shown(metric, bounds[1])})" if bounds else ""
+        told.append(shown(metric, value) + between)
+    return told
+
+
+def _bounds_of(row: dict[str, Any]) -> list[Any]:
+    return row.get("intervals") or [None] * len(row["metrics"])
+
+
 def dimension_title(dimension: str) -> str:
     return dimension.rpartition(":")[2].replace("_", " ").capitalize()
 
@@ -93,12 +106,12 @@ def as_table(site: str, period: str, sections: list[Section], notes: list[str], 
 
 
 def _totals(section: Section) -> list[Any]:
-    values = section.rows[0]["metrics"] if section.rows else [None] * len(section.metrics)
+    row = section.rows[0] if section.rows else {"metrics": [None] * len(section.metrics)}
     grid = Table.grid(padding=(0, 3))
     for _ in section.metrics:
         grid.add_column(justify="left")
     grid.add_row(*[Text(TITLES[metric], style="dim") for metric in section.metrics])
-    grid.add_row(*[Text(shown(m, v), style="bold") for m, v in zip(section.metrics, values, strict=True)])
+    grid.add_row(*[Text(value, style="bold") for value in row_shown(section, row)])
     return [Padding(grid, (0, 0, 1, 2))]
 
 
@@ -119,7 +132,7 @@ def _table(section: Section) -> list[Any]:
         table.add_column(TITLES[metric], justify="right")
     for row in section.rows:
         labels = [Text(str(value)) for value in row["dimensions"]]
-        table.add_row(*labels, *[shown(m, v) for m, v in zip(section.metrics, row["metrics"], strict=True)])
+        table.add_row(*labels, *row_shown(section, row))
     if not section.rows:
         few = (
             "too few visitors to show, or hidden to protect a smaller group"
@@ -146,14 +159,16 @@ def as_json(site: str, period: str, sections: list[Section], notes: list[str]) -
 
 
 def flat(sections: list[Section]) -> tuple[list[str], list[list[Any]]]:
-    """All sections as one long table: section, dimension values, metric, value."""
+    """All sections as one long table: section, dimension values, metric, value; of a sealed release its bounds too."""
     rows: list[list[Any]] = []
+    noisy = any("intervals" in row for section in sections for row in section.rows)
     for section in sections:
         for row in section.rows:
             key = " / ".join(map(str, row["dimensions"]))
-            for metric, value in zip(section.metrics, row["metrics"], strict=True):
-                rows.append([section.id, key, metric, value["value"] if isinstance(value, dict) else value])
-    return ["section", "key", "metric", "value"], rows
+            for metric, value, bounds in zip(section.metrics, row["metrics"], _bounds_of(row), strict=True):
+                told = [section.id, key, metric, value["value"] if isinstance(value, dict) else value]
+                rows.append(told + list(bounds or (None, None)) if noisy else told)
+    return ["section", "key", "metric", "value", *(["low", "high"] if noisy else [])], rows
 
 
 def as_csv(sections: list[Section]) -> str:
@@ -178,7 +193,7 @@ def as_markdown(site: str, period: str, sections: list[Section], notes: list[str
         lines.append("| " + " | ".join(head) + " |")
         lines.append("|" + " --- |" * len(section.dimensions) + " ---: |" * len(section.metrics))
         for row in section.rows:
-            values = [shown(m, v) for m, v in zip(section.metrics, row["metrics"], strict=True)]
+            values = row_shown(section, row)
             lines.append("| " + " | ".join(_cell(str(v)) for v in [*row["dimensions"], *values]) + " |")
         lines.append("")
     return "\n".join([*lines, *notes]) + "\n"

@@ -28,7 +28,7 @@ from analytics.reports.access import Access
 from analytics.reports.letters import period_due, send_due
 from analytics.reports.pool import Pool
 from analytics.reports.reporting import Reporting
-from analytics.reports.terminal import sparkline
+from analytics.reports.terminal import Section, as_csv, as_markdown, as_table, sparkline
 from analytics.store import Store
 from tests.reports.conftest import NOW, insert, row
 
@@ -250,6 +250,27 @@ def test_a_refused_report_names_the_option_and_a_way_out(data_dir: Path) -> None
     assert "--period: " in told("-p", "day:20")
     assert "--period: the range ends before it begins" in told("-p", "2026-11-20..2026-11-10")
     assert "20" in run(data_dir, "overview", "-p", "day:2026-11-10").output
+
+
+def test_sealed_numbers_are_shown_with_their_intervals_in_each_form() -> None:
+    row = {"dimensions": ["GB"], "metrics": [950, 61.0], "intervals": [[874, 1027], None]}
+    total = {"dimensions": [], "metrics": [1897], "intervals": [[1861, 1933]]}
+    sections = [
+        Section("total", "Total", (), ("visitors",), [total]),
+        Section("countries", "Countries", ("visit:country",), ("visitors", "bounce_rate"), [row]),
+    ]
+    for text in (as_table("s", "p", sections, [], width=100), as_markdown("s", "p", sections, [])):
+        assert "950 (874 to 1,027)" in text
+        assert "1,897 (1,861 to 1,933)" in text
+        assert "61 %" in text
+    assert as_csv(sections).splitlines() == [
+        "section,key,metric,value,low,high",
+        "total,,visitors,1897,1861,1933",
+        "countries,GB,visitors,950,874,1027",
+        "countries,GB,bounce_rate,61.0,,",
+    ]
+    plain = [Section("total", "Total", (), ("visitors",), [{"dimensions": [], "metrics": [7]}])]
+    assert as_csv(plain).splitlines() == ["section,key,metric,value", "total,,visitors,7"]
 
 
 def test_the_client_says_what_the_service_says() -> None:
