@@ -10,6 +10,7 @@ import msgspec
 
 from analytics.reports.terminal import harmless
 
+KEYS = 3
 FORMATS = {
     "csv": ("text/csv; charset=utf-8", "csv"),
     "json": ("application/json", "json"),
@@ -29,8 +30,8 @@ def export(answer: dict[str, Any], format_: str) -> bytes:
 
 
 def parquet(names: list[str], rows: list[list[Any]]) -> bytes:
-    """A long table of section, key, metric, value as Parquet."""
-    return _arrow(names, rows, len(names) - 1, "parquet")
+    """A long table of section, key and metric, with the numbers of each, as Parquet."""
+    return _arrow(names, rows, KEYS, "parquet")
 
 
 def table(answer: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:

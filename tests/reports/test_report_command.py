@@ -25,10 +25,11 @@ from analytics.cli.report import report
 from analytics.cli.token import token
 from analytics.client import Client, ClientError
 from analytics.reports.access import Access
+from analytics.reports.exports import parquet
 from analytics.reports.letters import period_due, send_due
 from analytics.reports.pool import Pool
 from analytics.reports.reporting import Reporting
-from analytics.reports.terminal import Section, as_csv, as_markdown, as_table, sparkline
+from analytics.reports.terminal import Section, as_csv, as_markdown, as_table, flat, sparkline
 from analytics.store import Store
 from tests.reports.conftest import NOW, insert, row
 
@@ -269,6 +270,15 @@ def test_sealed_numbers_are_shown_with_their_intervals_in_each_form() -> None:
         "countries,GB,visitors,950,874,1027",
         "countries,GB,bounce_rate,61.0,,",
     ]
+    table = pq.read_table(io.BytesIO(parquet(*flat(sections)))).to_pylist()
+    assert table[1] == {
+        "section": "countries",
+        "key": "GB",
+        "metric": "visitors",
+        "value": 950,
+        "low": 874,
+        "high": 1027,
+    }
     plain = [Section("total", "Total", (), ("visitors",), [{"dimensions": [], "metrics": [7]}])]
     assert as_csv(plain).splitlines() == ["section,key,metric,value", "total,,visitors,7"]
 
