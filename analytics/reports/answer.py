@@ -281,7 +281,8 @@ ZERO = {"visitors": 0, "visits": 0, "pageviews": 0, "events": 0}
 def _shown(metric: str, cell: Cell, currency: str) -> Value:
     value: Any = cell.values.get(metric, ZERO.get(metric))
     if metric in words.REVENUE_METRICS:
-        return _money(value, currency) if currency else None
+        hidden = value is None and metric in cell.values
+        return _money(value, currency) if currency and not hidden else None
     if value is None or value != value:  # NaN: an average over nothing
         return 0 if metric in ("bounce_rate", "visit_duration", "views_per_visit") else None
     if metric in ("bounce_rate", "visit_duration", "scroll_depth", "time_on_page"):

@@ -61,14 +61,20 @@ TIME = {
     "month": "toStartOfMonth(toDate(toTimeZone($time, {zone:String})))",
 }
 
+# Of a few buyers among many visitors it is not told what they paid; a row without a key is taken for one more buyer.
+_FEW_BUYERS = (
+    "uniqExactIf(visitor, isNotNull($revenue) AND visitor != 0) + countIf(isNotNull($revenue) AND visitor = 0) "
+    "BETWEEN 1 AND {few:UInt32}"
+)
+
 # Over rows. `$time`, `$view` ... are filled with the row's own columns, or with fields of an array's tuple.
 ROW_METRICS = {
     "visitors": "uniqExactIf(visitor, visitor != 0)",
     "pageviews": "countIf($view)",
     "events": "countIf($counts)",
     "visits": "uniqExactIf(tuple(visitor, rows[1].1), visitor != 0)",
-    "total_revenue": "sumIf($revenue, isNotNull($revenue))",
-    "average_revenue": "avgIf(toFloat64($revenue), isNotNull($revenue))",
+    "total_revenue": f"if({_FEW_BUYERS}, NULL, ifNull(sumIf($revenue, isNotNull($revenue)), 0))",
+    "average_revenue": f"if({_FEW_BUYERS}, NULL, ifNull(avgIf(toFloat64($revenue), isNotNull($revenue)), 0))",
 }
 # Per visit and page first, then over them: needs the attributed rows. An average rests on those who scrolled or stayed;
 # it is not told where these are too few.

@@ -60,20 +60,22 @@ def plan(
     rows, visits = _split(query)
     parts = []
     if rows:
-        parts.append(_statement(query, range_, goals, rows, "rows", cover))
+        parts.append(_statement(query, range_, goals, rows, "rows", cover, minimum))
     if visits:
-        parts.append(_statement(query, range_, goals, visits, "visits", cover))
+        parts.append(_statement(query, range_, goals, visits, "visits", cover, minimum))
     page = tuple(metric for metric in query.metrics if metric in words.PAGE_METRICS)
     if page:
         parts.append(_page_statement(query, range_, goals, page, minimum))
     whole = groups = None
     if "percentage" in query.metrics:
-        whole = _statement(_without(query, keep=()), range_, goals, ("visitors",), "rows", cover)
+        whole = _statement(_without(query, keep=()), range_, goals, ("visitors",), "rows", cover, minimum)
     if "conversion_rate" in query.metrics:
-        whole = _statement(_without(query, keep=(), goal=False), range_, goals, ("visitors",), "rows", cover)
+        whole = _statement(_without(query, keep=(), goal=False), range_, goals, ("visitors",), "rows", cover, minimum)
     if "group_conversion_rate" in query.metrics:
         kept = tuple(d for d in query.dimensions if d != "event:goal")
-        groups = _statement(_without(query, keep=kept, goal=False), range_, goals, ("visitors",), "rows", cover)
+        groups = _statement(
+            _without(query, keep=kept, goal=False), range_, goals, ("visitors",), "rows", cover, minimum
+        )
     return Plan(tuple(parts), whole, groups)
 
 
@@ -114,7 +116,13 @@ def _names_goal(filter_: Filter) -> bool:
 
 
 def _statement(
-    query: Query, range_: Range, goals: tuple[Goal, ...], metrics: tuple[str, ...], over: Shape, cover: Cover | None
+    query: Query,
+    range_: Range,
+    goals: tuple[Goal, ...],
+    metrics: tuple[str, ...],
+    over: Shape,
+    cover: Cover | None,
+    minimum: int,
 ) -> Statement:
     shape = over
     if over == "rows" and (
@@ -143,7 +151,8 @@ def _statement(
     group = f"\nGROUP BY {', '.join(f'd{n}' for n in range(len(dimensions)))}" if dimensions else ""
     sql = f"SELECT {cellplan.columns(dimensions, selected, *counted)}\n{source}{group}\nLIMIT {MAX_GROUPS + 1}"
     parameters = {**builder.parameters.values, **scope_parameters(query.site_id, range_)}
-    return Statement(sql, {**parameters, "zone": range_.zone, "first": range_.first_day}, query.dimensions, metrics)
+    parameters |= {"zone": range_.zone, "first": range_.first_day, "few": max(minimum - 1, 0)}
+    return Statement(sql, parameters, query.dimensions, metrics)
 
 
 def _source(builder: Builder, condition: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from analytics.reports.dashboard import overview
+from analytics.reports.goals import Goal
 from analytics.reports.query import parse_object
 from tests.reports.conftest import NOW, row
 from tests.reports.test_answers import ALL, Over, ask, by_label, people
@@ -28,6 +29,26 @@ def test_an_average_of_enough_is_told(reporting: Over) -> None:
     averages = ("visitors", "scroll_depth", "time_on_page")
     five = reporting([*people(30, "/a"), *(engaged(visitor) for visitor in range(1, 6))], minimum_cell=5)
     assert by_label(ask(five, *averages, dimensions=["event:page"])) == {"/a": [30, 70, 20]}
+
+
+@pytest.mark.parametrize(
+    ("buyers", "unkeyed", "told"), [(1, 0, False), (4, 0, False), (5, 0, True), (2, 3, True), (0, 0, True)]
+)
+def test_what_a_few_buyers_paid_is_not_told(reporting: Over, buyers: int, unkeyed: int, told: bool) -> None:
+    """Ten reach the goal, of whom few paid: their sum, or an average over it, is what somebody paid."""
+    paid = {"kind": "event", "name": "buy", "revenue": "20.5", "currency": "EUR"}
+    rows = [row(v, "2026-11-10 10:00:00", **(paid | ({} if v <= buyers else {"revenue": None}))) for v in range(1, 11)]
+    rows += [row(0, f"2026-11-10 11:0{n}:00", **paid) for n in range(unkeyed)]
+    held = reporting(rows, minimum_cell=5)
+    held.saved.add("goal", "site.example", Goal(name="Purchase", event="buy", currency="EUR"))
+    for asked in ({"dimensions": ["event:goal"]}, {"filters": [["is", "event:goal", ["Purchase"]]]}):
+        visitors, total, average = ask(held, "visitors", "total_revenue", "average_revenue", **asked)[0]["metrics"]
+        assert visitors == 10
+        if told:
+            number = buyers + unkeyed
+            assert (total["value"], average["value"]) == (20.5 * number, 20.5 if number else 0)
+        else:
+            assert total is average is None
 
 
 def test_when_a_small_group_came_is_not_told(reporting: Over) -> None:
