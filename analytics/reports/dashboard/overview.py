@@ -26,6 +26,7 @@ Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 HEADLINE = ("visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "visit_duration")
 ROWS = 9
+MORE_ROWS = 100
 COUNTED: dict[str, tuple[str, ...]] = {
     "event:page": ("visitors", "pageviews"),
     "visit:entry_page": ("visitors", "visits"),
@@ -75,6 +76,8 @@ class Panel(msgspec.Struct, frozen=True):
     failed: str = ""
     by: str = ""
     waiting: Progress | None = None
+    more: str = ""  # address of the same page with more of these rows, or with fewer
+    expanded: bool = False
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -183,7 +186,8 @@ async def _panel(ask: Ask, view: View, today: dt.date, panel: str) -> Panel:
     dimension = TABS[panel][open_tab]
     metrics = COUNTED.get(dimension, ("visitors", "visits") if panel == "sources" else ("visitors", "pageviews"))
     tabs = tuple((tab.capitalize(), view.with_tab(panel, tab), tab == open_tab) for tab in TABS[panel])
-    query = view.query(metrics, today, [dimension], pagination={"limit": ROWS}, include={"total_rows": True})
+    limit = MORE_ROWS if view.more == panel else ROWS
+    query = view.query(metrics, today, [dimension], pagination={"limit": limit}, include={"total_rows": True})
     try:
         answer = await ask(query)
     except (QueryError, QueryTimeout) as error:
@@ -204,9 +208,11 @@ def _filled(panel: str, view: View, dimension: str, metrics: Sequence[str], answ
             share=round(_weight(row) / top * 100, 1),
         )
         for row in rows
+        if any(row["metrics"])  # rows without a key, which are no visitors: nothing to tell
     ]
     hidden, total = answer["meta"]["suppressed_rows"], answer["meta"].get("total_rows", len(rows))
     notes = []
+    expanded = view.more == panel
     if total > len(rows):
         notes.append(f"{total - len(rows):,} more")
     if hidden:
@@ -220,6 +226,8 @@ def _filled(panel: str, view: View, dimension: str, metrics: Sequence[str], answ
         tabs,
         ", ".join(notes),
         by=heading(dimension),
+        more=view.url(more="" if expanded else panel) if panel in TABS and (expanded or total > len(rows)) else "",
+        expanded=expanded,
     )
 
 

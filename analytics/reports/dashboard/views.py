@@ -54,6 +54,7 @@ class View(msgspec.Struct, frozen=True):
     compare: str = ""
     metric: str = "visitors"
     tabs: tuple[tuple[str, str], ...] = ()
+    more: str = ""  # the panel that shows more of its rows
 
     def tab(self, panel: str) -> str:
         chosen = dict(self.tabs).get(panel, "")
@@ -72,10 +73,12 @@ class View(msgspec.Struct, frozen=True):
             if getattr(view, name) != getattr(plain, name):
                 pairs.append((name, getattr(view, name)))
         pairs += [(panel, tab) for panel, tab in view.tabs if tab != next(iter(TABS[panel]))]
+        pairs += [("more", view.more)] if view.more else []
         return f"{path}?{urlencode(pairs)}" if pairs else path
 
     def with_tab(self, panel: str, tab: str) -> str:
-        return self.url(tabs=(*(each for each in self.tabs if each[0] != panel), (panel, tab)))
+        more = "" if self.more == panel else self.more
+        return self.url(tabs=(*(each for each in self.tabs if each[0] != panel), (panel, tab)), more=more)
 
     def with_filter(self, dimension: str, value: str) -> str:
         kept = tuple(each for each in self.filters if each[1] != dimension)
@@ -85,12 +88,15 @@ class View(msgspec.Struct, frozen=True):
         return self.url(filters=tuple(each for n, each in enumerate(self.filters) if n != index))
 
     def date_range(self, today: dt.date) -> str | list[str]:
-        """What the API is asked. The dashboard's ranges of days include today: people look for what just happened."""
+        """What the API is asked. The dashboard's ranges include today: people look for what just happened."""
         if self.first and self.last:
             return [self.first, self.last]
         if self.period.endswith("d") and self.period[:-1].isdigit():
             first = today - dt.timedelta(days=int(self.period[:-1]) - 1)
             return [first.isoformat(), today.isoformat()]
+        if self.period.endswith("mo") and self.period[:-2].isdigit():
+            months = today.year * 12 + today.month - int(self.period[:-2])
+            return [dt.date(months // 12, months % 12 + 1, 1).isoformat(), today.isoformat()]
         return self.period
 
     def query(
@@ -135,6 +141,7 @@ def parse(pairs: Iterable[tuple[str, str]], default_site: str) -> View:
         compare=given.get("compare", "") if given.get("compare") in ("previous_period", "year_over_year") else "",
         metric=metric if metric in TREND_METRICS else "visitors",
         tabs=tuple((panel, given[panel]) for panel in TABS if panel in given),
+        more=given["more"] if given.get("more") in TABS else "",
     )
 
 
