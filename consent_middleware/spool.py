@@ -108,9 +108,7 @@ class Spool:
 
     def append_line(self, line: bytes, waiter: Waiter | None = None) -> bool:
         """The same with the newline in place. A waiter hears of it when the row was synced."""
-        lock = self._lock
-        lock.acquire()  # each row passes here, and `with` takes twice as long
-        try:
+        with self._lock:
             segment = self._segment
             if segment is None or segment.end + len(line) > segment.limit:
                 try:
@@ -124,9 +122,7 @@ class Spool:
             segment.rows += 1
             if waiter is not None:  # under the same lock: the sync that takes the row takes the waiter too
                 self._waiting.append(waiter)
-            return True
-        finally:
-            lock.release()
+        return True
 
     def _make_room(self, size: int) -> OpenSegment:
         """The open segment, with room for a row. Raises SpoolFull, or OSError when the disk says so."""
