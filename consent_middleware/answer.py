@@ -164,6 +164,8 @@ class Answer:
                 slot = gate.slot(pair[0])
                 spelt_otherwise = spelt_otherwise or type(pair[0]) is not bytes
             if slot:
+                # A memoryview is found like the bytes that it shows.
+                spelt_otherwise = spelt_otherwise or type(pair[0]) is not bytes
                 if slot == SET_COOKIE:
                     has_cookies = True
                 elif slot == CONTENT_TYPE:

@@ -27,8 +27,10 @@ def verify(releases_dir: Path | None, keys: tuple[str, ...], data_dir: Path, for
         if not is_public_key(key):
             raise UserError(f'--key "{key}": not a key (32 bytes in base64, as a manifest holds it under "key")')
     folder = releases_dir or data_dir / "releases"
-    if not folder.is_dir() and (releases_dir is not None or not data_dir.is_dir()):
-        raise UserError(f"{folder if data_dir.is_dir() else data_dir}: no such folder")
+    if releases_dir is not None and not releases_dir.is_dir():
+        raise UserError(f"{releases_dir}: no such folder")
+    if releases_dir is None and not data_dir.is_dir():
+        raise UserError(f"{data_dir}: no such data folder; name the site's own: --data-dir or $CONSENT_DATA_DIR")
     problems = sealed.verify(folder, keys)
     count = len(list(folder.glob("*/*.json")))
     if format_ == "json":

@@ -164,15 +164,13 @@ class Api:
         what = request.path_params["what"]
         if what not in exploring.QUESTIONS:
             return refuse(404, "there is no such question: query, export, funnel, journey or cohorts")
-        try:
-            asked = msgspec.json.decode(await body_of(request, language.MAX_BODY), type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise QueryError("$", f"not a JSON object: {error}") from None
-        site = asked.get("site_id")
-        if not isinstance(site, str) or not grant.sees(site):
-            raise UnknownSite(str(site))
+        body = await body_of(request, language.MAX_BODY)
+        site = exploring.parse(what, body).site_id
+        if not grant.sees(site):
+            raise UnknownSite(site)
         if not grant.reads_cells:
             raise QueryError("$", f"{what} is answered on the internal lane only, which this token does not read")
+        asked: dict[str, Any] = msgspec.json.decode(body)
         query = {key: value for key, value in asked.items() if key != "site_id"} | {"kind": what}
         with self.noted(grant, site, query):
             found = await asyncio.to_thread(self.reporting.explore, what, site, asked)
@@ -242,7 +240,9 @@ class Api:
         kind, site = request.path_params["kind"], request.query_params.get("site", "")
         if kind not in TYPES:
             raise QueryError("kind", f'"{kind}" is not one of {", ".join(TYPES)}')
-        if not site or not grant.sees(site):
+        if not site:
+            raise QueryError("site", "name the site, as in ?site=www.example.org")
+        if not grant.sees(site):
             raise UnknownSite(site)
         return kind, site
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from analytics.reports.terminal import Section
+from analytics.reports.terminal import Section, part_shown
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 Wanted = Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]
@@ -77,6 +77,6 @@ def _notes(meta: dict[str, Any], found: list[Section], lane: str) -> list[str]:
         least, rows = meta["minimum_cell"], "1 row is" if hidden == 1 else f"{hidden} rows are"
         notes.append(f"{rows} not shown: fewer than {least} visitors, or hidden to protect a smaller group.")
     if share := meta.get("share_without_key"):
-        part = f"{share:.0%}" if share >= 0.005 else "Less than 1%"
+        part = part_shown(share)
         notes.append(f"{part} of what is counted carries no visitor key: it counts as page views, never as visitors.")
     return notes

@@ -56,7 +56,10 @@ def parse(what: str, body: bytes) -> Question:
     try:
         question = msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
-        raise language.refusal(error, body, type_.__struct_fields__) from None
+        refused = language.refusal(error, body, type_.__struct_fields__)
+        if refused.path == "$.steps":
+            raise QueryError(refused.path, "two to eight goals by name, in their order") from None
+        raise refused from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise QueryError("$", f"not a JSON object: {error}") from None
     language.check_filters(question.filters)

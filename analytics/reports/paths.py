@@ -38,7 +38,8 @@ def funnel(
     goals = {goal.name: goal for goal in setting.goals}
     missing = [step for step in steps if step not in goals]
     if missing:
-        raise QueryError("$.steps", f'the goal "{missing[0]}" is not configured for this site')
+        known = f"known: {', '.join(goals)}" if goals else "none is: /api/definitions/goal takes them"
+        raise QueryError("$.steps", f'the goal "{missing[0]}" is not configured for this site ({known})')
     builder = Builder(Parameters(), Fields(), "visits", setting.goals)
     places = [builder.fields.place(builder.reached(goals[step])) for step in steps]
     visits, condition = _visits(builder, filters)

@@ -66,6 +66,13 @@ def shown(metric: str, value: Any) -> str:
     return f"{value:,}"
 
 
+def part_shown(share: float) -> str:
+    """A part of a whole, from 0 to 1, of which neither all nor nothing is said where that is not so."""
+    if 0 < share < 0.005:
+        return "Less than 1 %"
+    return "More than 99 %" if 0.995 <= share < 1 else f"{share * 100:.0f} %"
+
+
 def row_shown(section: Section, row: dict[str, Any]) -> list[str]:
     """The numbers of a row; those of a sealed release with the bounds of their intervals in brackets."""
     told = []

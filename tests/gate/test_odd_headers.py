@@ -13,8 +13,8 @@ import pytest
 from tests.capture.reading import spooled
 from tests.gate.driving import answering, call, request, wrapped
 
-SPELLINGS: list[Callable[[bytes], Any]] = [bytes, bytearray, lambda text: text.decode("latin-1")]
-NAMES = ["bytes", "bytearray", "str"]
+SPELLINGS: list[Callable[[bytes], Any]] = [bytes, bytearray, memoryview, lambda text: text.decode("latin-1")]
+NAMES = ["bytes", "bytearray", "memoryview", "str"]
 
 
 @pytest.mark.parametrize("value", SPELLINGS, ids=NAMES)

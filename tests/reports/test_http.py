@@ -206,7 +206,9 @@ def test_the_document_describes_the_routes(outside: Outside) -> None:
         ("cohorts", {"filters": [["is", "visit:sauce", ["a"]]]}, "$.filters[0][1]", "is not a dimension"),
         ("journey", {}, "$", "page is required"),
         ("journey", {"page": "/a\x00"}, "$.page", "NUL"),
-        ("funnel", {"steps": ["a"]}, "$.steps", "length >= 2"),
+        ("funnel", {"steps": ["a"]}, "$.steps", "two to eight goals"),
+        ("funnel", {"steps": ["a", "b"]}, "$.steps", "not configured for this site (none is:"),
+        ("cohorts", {"site_id": ""}, "$.site_id", "length >= 1"),
         ("funnel", {"steps": ["a", "b"], "page": "/"}, "$.page", "unknown key"),
         ("funnel", {"steps": ["a", "b"], "date_range": "never"}, "$.date_range", "never"),
     ],
@@ -221,12 +223,21 @@ def test_a_fault_in_a_question_about_ways_is_named(
     assert reason in answer.json()["error"]
 
 
+def test_a_question_without_its_site_is_no_question_of_the_key(outside: Outside) -> None:
+    answer = outside.call("POST", "/api/v2/cohorts", outside.analyst, json={"site": "site.example"})
+    assert (answer.status_code, answer.json()["path"]) == (400, "$.site")
+    assert 'did you mean "site_id"?' in answer.json()["error"]
+    answer = outside.call("POST", "/api/v2/cohorts", outside.analyst, json={"site_id": "other.example"})
+    assert answer.status_code == 401
+
+
 def test_what_is_not_there_is_said_in_json(outside: Outside) -> None:
     for verb, path, status in (
         ("GET", "/api/nowhere", 404),
         ("POST", "/api/v2/cohort", 404),
         ("DELETE", "/api/definitions/goal/77?site=site.example", 404),
         ("DELETE", "/api/definitions/goal/-1?site=site.example", 400),
+        ("GET", "/api/definitions/goal", 400),
         ("DELETE", f"/api/definitions/goal/{10**30}?site=site.example", 400),
     ):
         answer = outside.call(verb, path, outside.analyst, json={})

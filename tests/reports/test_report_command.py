@@ -29,7 +29,7 @@ from analytics.reports.exports import parquet
 from analytics.reports.letters import period_due, send_due
 from analytics.reports.pool import Pool
 from analytics.reports.reporting import Reporting
-from analytics.reports.terminal import Section, as_csv, as_markdown, as_table, flat, sparkline
+from analytics.reports.terminal import Section, as_csv, as_markdown, as_table, flat, part_shown, sparkline
 from analytics.store import Store
 from tests.reports.conftest import NOW, insert, row
 
@@ -281,6 +281,14 @@ def test_sealed_numbers_are_shown_with_their_intervals_in_each_form() -> None:
     }
     plain = [Section("total", "Total", (), ("visitors",), [{"dimensions": [], "metrics": [7]}])]
     assert as_csv(plain).splitlines() == ["section,key,metric,value", "total,,visitors,7"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.004, "Less than 1 %"), (0.006, "1 %"), (0.5, "50 %"), (0.994, "99 %"), (0.998, "More than 99 %"), (1, "100 %")],
+)
+def test_a_part_is_neither_nothing_nor_all_where_that_is_not_so(share: float, text: str) -> None:
+    assert part_shown(share) == text
 
 
 def test_the_client_says_what_the_service_says() -> None:

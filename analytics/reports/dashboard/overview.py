@@ -20,7 +20,7 @@ from analytics.reports.reconcile import Z95
 from analytics.reports.released import bound_among
 from analytics.reports.running import Progress
 from analytics.reports.saved import Annotation
-from analytics.reports.terminal import TITLES, dimension_title, shown
+from analytics.reports.terminal import TITLES, dimension_title, part_shown, shown
 
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -92,6 +92,10 @@ class Overview(msgspec.Struct, frozen=True):
     empty: bool = False
     few: bool = False
     waiting: Progress | None = None
+
+    @property
+    def part_without_key(self) -> str:
+        return part_shown(self.without_key or 0)
 
     @property
     def unfinished(self) -> bool:
