@@ -87,8 +87,9 @@ def soak(folder: Path, seconds: float, growth_kb: int) -> None:
     quarter = len(samples) // 4
     for which, name in enumerate(("site", "service")):
         early, late = samples[quarter : 2 * quarter], samples[-quarter:]
-        for kind, limit in ((0, growth_kb), (1, 20)):
-            grown = statistics.median(s[which][kind] for s in late) - statistics.median(s[which][kind] for s in early)
+        # The engine gives memory back and takes it again: its height tells, as the middle does of files.
+        for kind, limit, of in ((0, growth_kb, max), (1, 20, statistics.median)):
+            grown = of([s[which][kind] for s in late]) - of([s[which][kind] for s in early])
             assert grown < limit, f"{name}: {'memory in kB' if kind == 0 else 'open files'} grew by {grown}"
     waiting = [segment for segment in segments(server.data_dir / "spool") if segment.finished]
     assert len(waiting) < 10
