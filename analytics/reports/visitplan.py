@@ -83,9 +83,12 @@ class Line(msgspec.Struct, frozen=True):
         """A dimension: of the line, or of a step called `path` and `name`."""
         if dimension == "event:goal":
             return f"arrayJoin({self.builder.goals_reached()})"
-        if dimension in OF_STEP:
-            return "entry_page" if self.page_is_entry else expressions.COLUMNS[dimension].sql
-        return column(dimension)
+        if self._is_entry(dimension):
+            return "entry_page"
+        return expressions.COLUMNS[dimension].sql if dimension in OF_STEP else column(dimension)
+
+    def _is_entry(self, dimension: str) -> bool:
+        return self.page_is_entry and dimension == "event:page"
 
     def condition(self, filters: Iterable[Filter]) -> str:
         """All of them; those that read steps need one of the names of `STEPS` around them."""
@@ -114,7 +117,7 @@ class Line(msgspec.Struct, frozen=True):
             case _:
                 if filter_.dimension == "event:goal":
                     return self.builder.goal_filter(filter_)
-                of_line = filter_.dimension not in OF_STEP or self.page_is_entry
+                of_line = filter_.dimension not in OF_STEP or self._is_entry(filter_.dimension)
                 return compare(filter_, self.value(filter_.dimension), self.parameters, column=of_line)
 
     def _done(self, inner: Filter) -> str:

@@ -110,6 +110,7 @@ STEPS: list[dict[str, Any]] = [
     {"metrics": OF_VISITS[2:], "dimensions": ["event:page"], "filters": [["or", [PAGE_A, ["has_done", PAGE_A]]]]},
     {"metrics": TOTALS, "filters": [["is", "event:goal", ["Read"]], ["is", "visit:source", ["Google"]]]},
     {"metrics": OF_ROWS, "dimensions": ["event:name", "time:week"], "filters": [["not", PAGE_A]]},
+    {"metrics": OF_VISITS[2:], "dimensions": ["event:page"], "filters": [["is", "event:name", ["signup"]]]},
 ]
 SOME = [*QUESTIONS[::3], *ACROSS[::3], *STEPS[::3]]
 RANGES = [("2026-11-09", "2026-11-13"), ("2026-11-10", "2026-11-11"), ("2026-11-11", "2026-11-11")]

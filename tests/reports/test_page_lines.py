@@ -136,3 +136,23 @@ def test_lines_of_pages_go_with_their_visitor_and_with_their_build(twice: Twice,
     store.command("TRUNCATE TABLE events")
     cellbuild.forget_builds(store, LATER + dt.timedelta(hours=1))
     assert store.query("SELECT count() FROM visit_pages") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "pages"),
+    [
+        ([["is", "event:name", ["signup"]]], ["/in"]),
+        ([["not", ["is_not", "event:name", ["signup"]]]], ["/in"]),
+        ([["is", "event:name", ["signup"]], ["is", "event:page", ["/in"]]], ["/in"]),
+        ([["is", "event:name", ["/in"]]], []),
+    ],
+)
+def test_an_event_is_never_looked_for_among_entry_pages(twice: Twice, filters: list[Any], pages: list[str]) -> None:
+    """Metrics of visits by page stand at the page where a visit began; a filter by the name of an event does not."""
+    rows = [row(1, "2026-11-10 10:00:00", "/in"), row(2, "2026-11-10 11:00:00", "/other")]
+    twice.fill([*rows, row(1, "2026-11-10 10:05:00", "/form", kind="event", name="signup")])
+    asked = {"metrics": ["views_per_visit"], "dimensions": ["event:page"], "filters": filters, "site_id": SITE}
+    for raw_rows in (10**9, 0):
+        query = parse_object({**asked, "date_range": ["2026-11-09", "2026-11-13"]})
+        results = twice.reporting(raw_rows).ask(query)["results"]
+        assert [line["dimensions"] for line in results] == [[page] for page in pages]
